@@ -1,0 +1,9 @@
+//! Go's map, in a file.
+mod error;
+#[doc(hidden)]
+pub mod format;
+mod seam;
+#[doc(hidden)]
+pub mod table;
+
+pub use error::{Detail, Error, Result};
