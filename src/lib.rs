@@ -1,5 +1,6 @@
 //! Go's map, in a file.
 mod error;
+mod file;
 #[doc(hidden)]
 pub mod format;
 mod seam;

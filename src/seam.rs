@@ -27,6 +27,9 @@ pub trait Pages: Words {
     /// Tells that the writer is about to store into the page under `word`: marks it dirty, and saves its old
     /// content first where a checkpoint has frozen it (D10). The page has been touched before.
     fn before_write(&self, word: usize);
+
+    /// Where a word lies, in bytes from the beginning of the file; for errors and reports.
+    fn offset(&self, word: usize) -> u64;
 }
 
 /// Where new arrays and overflow chunks come from.
@@ -49,4 +52,7 @@ pub trait Records {
 
     /// The record at `position` and the hash of its key; for evacuation beyond B = 24, iteration and checks.
     fn read(&self, position: Position) -> Result<(Self::Record, Hash)>;
+
+    /// A record's key; an iteration follows an evacuated cell by it (C7).
+    fn key<'a>(&'a self, record: &'a Self::Record) -> &'a [u8];
 }

@@ -1,0 +1,299 @@
+//! Epochs: what readers may still see is not taken away (C14).
+//!
+//! A reader *pins* itself before it looks: it announces the epoch it saw in a slot of its own. Whoever unlinks
+//! something *retires* it: the thing is kept with the epoch of that moment, the epoch is raised, and the thing
+//! is dropped once no slot announces an epoch that old. Only the writer and the background thread collect;
+//! a reader never frees anything, and nothing waits for a reader.
+//!
+//! After Fraser, *Practical lock-freedom* (2004), reduced to what one writer needs.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use crate::error::{Error, Result};
+use crate::file::region::Region;
+use crate::seam::Words;
+
+/// Slots in the first block; each further block has twice as many.
+const FIRST_BLOCK: usize = 64;
+const BLOCKS: usize = 20;
+const IDLE: u64 = 0;
+
+/// One thread's announcement. Alone on its cache lines, because readers store into it all the time.
+#[repr(align(128))]
+struct Slot {
+    /// The epoch its thread saw when it pinned, `IDLE` when it is not pinned. Stored by the thread, loaded by
+    /// collectors; the SeqCst fences on both sides order it against the loads of what is protected.
+    epoch: AtomicU64,
+    /// How many pins the thread holds. Only the owning thread touches it.
+    depth: AtomicU32,
+    taken: AtomicBool,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Slot { epoch: AtomicU64::new(IDLE), depth: AtomicU32::new(0), taken: AtomicBool::new(false) }
+    }
+}
+
+struct Retired {
+    epoch: u64,
+    _thing: Box<dyn Any + Send>,
+}
+
+/// The readers of one store and what waits for them.
+pub(crate) struct Domain {
+    id: u64,
+    epoch: AtomicU64,
+    blocks: [OnceLock<Box<[Slot]>>; BLOCKS],
+    limbo: Mutex<Vec<Retired>>,
+}
+
+static NEXT_DOMAIN: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    /// The domain this thread used last, and its slot there.
+    static LAST: Cell<(u64, usize)> = const { Cell::new((0, 0)) };
+    /// Every slot of this thread; given back when the thread ends.
+    static SLOTS: RefCell<ThreadSlots> = const { RefCell::new(ThreadSlots(Vec::new())) };
+}
+
+struct ThreadSlots(Vec<(u64, usize, Weak<Domain>)>);
+
+impl Drop for ThreadSlots {
+    fn drop(&mut self) {
+        LAST.set((0, 0));
+        for (_, index, domain) in &self.0 {
+            if let Some(domain) = domain.upgrade() {
+                domain.release_slot(*index);
+            }
+        }
+    }
+}
+
+impl Domain {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Domain {
+            id: NEXT_DOMAIN.fetch_add(1, Ordering::Relaxed),
+            epoch: AtomicU64::new(1),
+            blocks: [const { OnceLock::new() }; BLOCKS],
+            limbo: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Announces that this thread looks, until the pin is dropped. Pins of one thread nest.
+    #[inline]
+    pub(crate) fn pin(self: &Arc<Self>) -> Result<Pin<'_>> {
+        check_fork()?;
+        let slot = self.slot(self.my_slot());
+        let depth = slot.depth.load(Ordering::Relaxed);
+        slot.depth.store(depth + 1, Ordering::Relaxed);
+        if depth == 0 {
+            // Acquire pairs with the Release in `retire`: who sees the raised epoch sees the unlinking before it.
+            slot.epoch.store(self.epoch.load(Ordering::Acquire), Ordering::Relaxed);
+            // The announcement comes before every load of what it protects; pairs with the fence in `collect`.
+            fence(Ordering::SeqCst);
+        }
+        Ok(Pin { slot, domain: self, not_send: PhantomData })
+    }
+
+    /// Keeps `thing`, which was unlinked before this call, until no reader can see it.
+    pub(crate) fn retire<T: Send + 'static>(&self, thing: T) {
+        let epoch = self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.lock_limbo().push(Retired { epoch, _thing: Box::new(thing) });
+        self.collect();
+    }
+
+    /// Drops what no reader can see any more. Never called by a reader.
+    pub(crate) fn collect(&self) {
+        // Pairs with the fence in `pin`: either a slot shows its epoch here, or its thread sees the unlinking.
+        fence(Ordering::SeqCst);
+        let oldest = self.oldest_pin();
+        let free: Vec<Retired> = {
+            let mut limbo = self.lock_limbo();
+            limbo.extract_if(.., |retired| retired.epoch < oldest).collect()
+        };
+        drop(free);
+    }
+
+    /// How many retired things still wait for a reader.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock_limbo().len()
+    }
+
+    fn oldest_pin(&self) -> u64 {
+        let slots = self.blocks.iter().map_while(OnceLock::get).flat_map(|block| block.iter());
+        slots.map(|slot| slot.epoch.load(Ordering::Acquire)).filter(|&e| e != IDLE).min().unwrap_or(u64::MAX)
+    }
+
+    fn lock_limbo(&self) -> MutexGuard<'_, Vec<Retired>> {
+        self.limbo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn slot(&self, index: usize) -> &Slot {
+        let block = (index / FIRST_BLOCK + 1).ilog2() as usize;
+        let first = FIRST_BLOCK * ((1 << block) - 1);
+        let slots = self.blocks[block].get_or_init(|| (0..FIRST_BLOCK << block).map(|_| Slot::new()).collect());
+        &slots[index - first]
+    }
+
+    #[inline]
+    fn my_slot(self: &Arc<Self>) -> usize {
+        let (domain, index) = LAST.get();
+        if domain == self.id { index } else { self.find_my_slot() }
+    }
+
+    #[cold]
+    fn find_my_slot(self: &Arc<Self>) -> usize {
+        let index = SLOTS.try_with(|slots| {
+            let mine = &mut slots.borrow_mut().0;
+            mine.retain(|(_, _, domain)| domain.strong_count() > 0);
+            if let Some((_, index, _)) = mine.iter().find(|(id, _, _)| *id == self.id) {
+                return *index;
+            }
+            let index = self.take_slot();
+            mine.push((self.id, index, Arc::downgrade(self)));
+            index
+        });
+        // A thread that is ending can't remember a slot; the one it takes now is not given back.
+        let index = index.unwrap_or_else(|_| self.take_slot());
+        LAST.set((self.id, index));
+        index
+    }
+
+    fn take_slot(&self) -> usize {
+        let mut index = 0;
+        while self.slot(index).taken.swap(true, Ordering::AcqRel) {
+            index += 1;
+        }
+        index
+    }
+
+    fn release_slot(&self, index: usize) {
+        let slot = self.slot(index);
+        // A leaked guard keeps its slot, and with it everything it may show, for ever.
+        if slot.depth.load(Ordering::Relaxed) == 0 {
+            slot.taken.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// A reader's announcement; what it loads stays mapped until it is dropped. Stays in its thread (`!Send`).
+pub(crate) struct Pin<'s> {
+    slot: &'s Slot,
+    domain: &'s Arc<Domain>,
+    not_send: PhantomData<MutexGuard<'static, ()>>,
+}
+
+impl<'s> Pin<'s> {
+    /// Whether this pin protects what `domain` retires.
+    pub(crate) fn is_of(&self, domain: &Arc<Domain>) -> bool {
+        Arc::ptr_eq(self.domain, domain)
+    }
+}
+
+impl Clone for Pin<'_> {
+    fn clone(&self) -> Self {
+        self.slot.depth.store(self.slot.depth.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Pin { slot: self.slot, domain: self.domain, not_send: PhantomData }
+    }
+}
+
+impl Drop for Pin<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let depth = self.slot.depth.load(Ordering::Relaxed) - 1;
+        self.slot.depth.store(depth, Ordering::Relaxed);
+        if depth == 0 {
+            // Release: every load under the pin comes before it.
+            self.slot.epoch.store(IDLE, Ordering::Release);
+        }
+    }
+}
+
+/// A page that reads as zeros in a forked child.
+static PARENT: OnceLock<Option<Region>> = OnceLock::new();
+
+/// Refuses to go on in a process that was forked from the one that opened the store (C15).
+#[inline]
+pub(crate) fn check_fork() -> Result<()> {
+    let mark = PARENT.get_or_init(|| {
+        let page = Region::anonymous(crate::format::PAGE_BYTES as usize).ok()?;
+        page.wipe_on_fork().ok()?;
+        page.store(0, 1, Ordering::Relaxed);
+        Some(page)
+    });
+    match mark {
+        Some(page) if page.load(0, Ordering::Relaxed) == 0 => Err(Error::Forked),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Tell(Arc<AtomicBool>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn retire(domain: &Domain) -> Arc<AtomicBool> {
+        let dropped = Arc::new(AtomicBool::new(false));
+        domain.retire(Tell(Arc::clone(&dropped)));
+        dropped
+    }
+
+    #[test]
+    fn what_a_reader_may_see_is_kept() {
+        let domain = Domain::new();
+        let outer = domain.pin().unwrap();
+        let inner = outer.clone();
+        let seen = retire(&domain);
+        drop(outer);
+        domain.collect();
+        assert!(!seen.load(Ordering::SeqCst), "a nested pin still stands");
+        drop(inner);
+        domain.collect();
+        assert!(seen.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_later_reader_keeps_nothing_older() {
+        let domain = Domain::new();
+        let early = domain.pin().unwrap();
+        let seen = retire(&domain);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _late = domain.pin().unwrap();
+                domain.collect();
+                assert!(!seen.load(Ordering::SeqCst));
+            });
+        });
+        drop(early);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _late = domain.pin().unwrap();
+                domain.collect();
+                assert!(seen.load(Ordering::SeqCst));
+            });
+        });
+    }
+
+    #[test]
+    fn slots_of_ended_threads_are_used_again() {
+        let domain = Domain::new();
+        for _ in 0..3 * FIRST_BLOCK {
+            std::thread::scope(|scope| {
+                scope.spawn(|| drop(domain.pin().unwrap()));
+            });
+        }
+        assert!(domain.blocks[1].get().is_none());
+    }
+}

@@ -1,0 +1,184 @@
+//! Walking the log: the chain of segments from a checkpoint on, and the records in it.
+//!
+//! The walk ends in one of three ways. It reaches the offset at which a segment's successor says that it ends, and
+//! goes on there. It meets bytes that are no record, and no sync mark behind them names a position behind them:
+//! the log ends here, torn by a crash. Or such a mark exists: what it says was durable is damaged (D4).
+
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
+
+use crate::error::{Error, Result};
+use crate::file::log::segment::Segment;
+use crate::file::region::Appender;
+use crate::format::record::{Frame, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES};
+use crate::format::segment::FIRST_RECORD;
+
+/// A position in the log that compares in log order: segments by number, then offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark {
+    /// Sequence number of the segment.
+    pub(crate) sequence: u64,
+    /// File offset behind the last record that is known to be durable.
+    pub(crate) end: u64,
+}
+
+/// Bytes of a mark record's value.
+const MARK_BYTES: usize = 24;
+
+impl Mark {
+    /// The value of the mark record at file offset `at`, with a check that no one without the file's secret can
+    /// make, so that no value of a user passes for a mark.
+    pub(crate) fn encode(&self, secret: &[u8; 16], at: u64) -> [u8; MARK_BYTES] {
+        let mut value = [0; MARK_BYTES];
+        value[..8].copy_from_slice(&self.sequence.to_le_bytes());
+        value[8..16].copy_from_slice(&self.end.to_le_bytes());
+        let check = check(secret, at, &value[..16]);
+        value[16..].copy_from_slice(&check.to_le_bytes());
+        value
+    }
+
+    fn decode(value: &[u8], secret: &[u8; 16], at: u64) -> Option<Mark> {
+        let value: &[u8; MARK_BYTES] = value.try_into().ok()?;
+        let word = |from: usize| u64::from_le_bytes(std::array::from_fn(|i| value[from + i]));
+        (word(16) == check(secret, at, &value[..16])).then(|| Mark { sequence: word(0), end: word(8) })
+    }
+}
+
+fn check(secret: &[u8; 16], at: u64, named: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(secret);
+    hasher.write(&at.to_le_bytes());
+    hasher.write(named);
+    hasher.finish()
+}
+
+/// A segment of the chain that is to be walked.
+pub(crate) struct ChainSegment {
+    /// The segment.
+    pub(crate) segment: Arc<Segment>,
+    /// The right to look at its unpublished bytes.
+    pub(crate) appender: Appender,
+    /// File offset at which its successor says that it ends.
+    pub(crate) known_end: Option<u64>,
+}
+
+/// The log from a checkpoint on.
+pub(crate) struct Chain {
+    segments: Vec<ChainSegment>,
+    secret: [u8; 16],
+    current: usize,
+    /// File offset of the next record.
+    at: u64,
+    /// The last position that a mark named.
+    last_mark: Option<Mark>,
+}
+
+/// A record of the chain, verified.
+pub(crate) struct ChainRecord {
+    /// What it says.
+    pub(crate) frame: Frame,
+    /// Its file offset.
+    pub(crate) offset: u64,
+    /// The segment that it lies in.
+    pub(crate) segment: Arc<Segment>,
+}
+
+impl Chain {
+    /// The chain from `start`, an offset in the first segment, on.
+    pub(crate) fn new(segments: Vec<ChainSegment>, start: u64, secret: [u8; 16]) -> Self {
+        Chain { segments, secret, current: 0, at: start, last_mark: None }
+    }
+
+    /// Where the next record would lie, and in which segment.
+    pub(crate) fn position(&self) -> (&Arc<Segment>, u64) {
+        (&self.segments[self.current].segment, self.at)
+    }
+
+    /// Whether the walk ended before the last segment of the chain, whose records are no part of the log.
+    pub(crate) fn segments_behind(&self) -> usize {
+        self.segments.len() - 1 - self.current
+    }
+
+    /// The last position that the log itself says is durable.
+    pub(crate) fn last_mark(&self) -> Option<Mark> {
+        self.last_mark
+    }
+
+    /// The next record, published so that readers can find it; `None` at the end of the log. Marks and fillers
+    /// are passed over.
+    pub(crate) fn next(&mut self) -> Result<Option<ChainRecord>> {
+        loop {
+            let here = &mut self.segments[self.current];
+            if here.known_end == Some(self.at) {
+                self.current += 1;
+                self.at = self.segments[self.current].segment.offset() + FIRST_RECORD;
+                continue;
+            }
+            let limit = here.known_end.unwrap_or(here.segment.end_offset());
+            let Some(frame) = here.verified_frame(self.at).filter(|frame| self.at + frame.bytes() <= limit)
+            else {
+                return self.end_or_damage().map(|()| None);
+            };
+            let offset = self.at;
+            self.at += frame.bytes();
+            here.appender.publish((self.at - here.segment.offset()) as usize);
+            match frame.kind {
+                Kind::Filler => {}
+                Kind::SyncMark => self.last_mark = here.mark_at(offset, &frame, &self.secret).or(self.last_mark),
+                _ => {
+                    let segment = Arc::clone(&here.segment);
+                    return Ok(Some(ChainRecord { frame, offset, segment }));
+                }
+            }
+        }
+    }
+
+    /// At bytes that are no record: looks on for a mark that names a position behind them (D4).
+    fn end_or_damage(&self) -> Result<()> {
+        let here = &self.segments[self.current];
+        let bad = Mark { sequence: here.segment.head().sequence, end: self.at };
+        for (index, behind) in self.segments.iter().enumerate().skip(self.current) {
+            let first = behind.segment.offset() + FIRST_RECORD;
+            let from = if index == self.current { self.at } else { first };
+            let until = behind.known_end.unwrap_or(behind.segment.end_offset());
+            let damaged = (from..until).step_by(8).any(|at| {
+                let frame = behind.frame_if_mark(at);
+                frame.is_some_and(|f| behind.mark_at(at, &f, &self.secret).is_some_and(|mark| mark > bad))
+            });
+            if damaged {
+                let found = "bytes that are no record, before a position that was synced";
+                return Err(Error::corrupt("log", self.at, "a record", found));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ChainSegment {
+    /// The frame of the record at a file offset, if one lies there whole and with the right checksums.
+    fn verified_frame(&self, offset: u64) -> Option<Frame> {
+        let at = (offset - self.segment.offset()) as usize;
+        let head = self.appender.peek(at, LARGE_HEADER_BYTES);
+        let frame = Frame::decode(head.or_else(|| self.appender.peek(at, SMALL_HEADER_BYTES))?)?;
+        let bytes = self.appender.peek(at, frame.unpadded_bytes())?;
+        let salt = self.segment.salt();
+        frame.verify_head(&bytes[..frame.head_bytes()], salt, offset).ok()?;
+        frame.verify_value(bytes, salt, offset).ok()?;
+        Some(frame)
+    }
+
+    /// A cheap look before the checksum: almost every word behind a tail is zero or something else.
+    fn frame_if_mark(&self, offset: u64) -> Option<Frame> {
+        let at = (offset - self.segment.offset()) as usize;
+        let frame = Frame::decode(self.appender.peek(at, SMALL_HEADER_BYTES)?)?;
+        let shape = frame.kind == Kind::SyncMark && frame.key_len == 0 && !frame.is_large();
+        if shape { self.verified_frame(offset) } else { None }
+    }
+
+    fn mark_at(&self, offset: u64, frame: &Frame, secret: &[u8; 16]) -> Option<Mark> {
+        let at = (offset - self.segment.offset()) as usize;
+        let bytes = self.appender.peek(at, frame.unpadded_bytes())?;
+        Mark::decode(&bytes[frame.header_bytes()..], secret, offset)
+    }
+}

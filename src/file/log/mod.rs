@@ -1,0 +1,125 @@
+//! The log: checksummed records in a chain of segments. It is the truth; the table is an index of it.
+//!
+//! A record never changes once it is published, so readers use it where it lies. Positions are file offsets, and a
+//! [`Directory`] leads from an offset to the segment around it. Segments never move; one that is retired stays
+//! mapped until no reader can see it.
+//!
+//! * [`segment`]: one segment, its mapping and its live bytes.
+//! * [`directory`]: from a file offset to the segment.
+//! * [`writer`]: appending, moving on to the next segment, sync marks.
+//! * [`chain`]: walking the log after a crash, and telling a torn tail from damage (D4).
+
+pub(crate) mod chain;
+pub(crate) mod directory;
+pub(crate) mod segment;
+pub(crate) mod writer;
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::file::epoch::{Domain, Pin};
+use crate::file::region::Published;
+use crate::format::bucket::Position;
+use crate::format::record::{Frame, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES};
+use directory::Directory;
+use segment::Segment;
+
+/// The segments that records can be read from.
+pub(crate) struct Log {
+    directory: Published<Directory>,
+    /// Compare a record's checksum at every read.
+    verify_reads: bool,
+}
+
+/// A record that was found, checked as far as its key.
+pub(crate) struct RecordRef<'p> {
+    segment: &'p Segment,
+    offset: u64,
+    frame: Frame,
+    /// Header, key and value.
+    bytes: &'p [u8],
+    verify_value: bool,
+}
+
+impl Log {
+    pub(crate) fn new(domain: &Arc<Domain>, segments: Vec<Arc<Segment>>, verify_reads: bool) -> Self {
+        let directory = Arc::new(Directory::new(segments));
+        Log { directory: Published::new(domain, directory), verify_reads }
+    }
+
+    /// The record at a position that a cell holds; a put, or the file is corrupt.
+    #[inline]
+    pub(crate) fn read<'p>(&self, pin: &'p Pin<'_>, position: Position) -> Result<RecordRef<'p>> {
+        let offset = position.offset();
+        let directory = self.directory.load(pin);
+        let segment = directory.find(offset).ok_or_else(|| no_record(offset))?;
+        let record = segment.record(offset)?;
+        if record.frame.kind != Kind::Put {
+            return Err(no_record(offset));
+        }
+        if self.verify_reads {
+            record.frame.verify_head(&record.bytes[..record.frame.head_bytes()], segment.salt(), offset)?;
+        }
+        Ok(RecordRef { verify_value: self.verify_reads, ..record })
+    }
+
+    /// The segments, in the order of the log.
+    pub(crate) fn segments(&self, pin: &Pin<'_>) -> Vec<Arc<Segment>> {
+        self.directory.load(pin).in_log_order()
+    }
+
+    /// Lets readers find records in one more segment. One writer at a time.
+    pub(crate) fn add(&self, pin: &Pin<'_>, segment: Arc<Segment>) {
+        self.directory.replace(Arc::new(self.directory.load(pin).with(segment)));
+    }
+}
+
+fn no_record(offset: u64) -> Error {
+    Error::corrupt("cell", offset, "the position of a put record", "no such record")
+}
+
+impl Segment {
+    /// The record at a file offset within this segment's published part; checksums are not looked at.
+    #[inline]
+    pub(crate) fn record(&self, offset: u64) -> Result<RecordRef<'_>> {
+        let at = (offset - self.offset()) as usize;
+        let memory = self.memory();
+        let head = memory.bytes(at, LARGE_HEADER_BYTES).or_else(|| memory.bytes(at, SMALL_HEADER_BYTES));
+        let frame = head.and_then(Frame::decode).ok_or_else(|| no_record(offset))?;
+        let bytes = memory.bytes(at, frame.unpadded_bytes()).ok_or_else(|| no_record(offset))?;
+        Ok(RecordRef { segment: self, offset, frame, bytes, verify_value: true })
+    }
+}
+
+impl<'p> RecordRef<'p> {
+    pub(crate) fn key(&self) -> &'p [u8] {
+        let at = self.frame.header_bytes();
+        &self.bytes[at..at + self.frame.key_len as usize]
+    }
+
+    /// The value; a large record's own checksum is compared here.
+    #[inline]
+    pub(crate) fn value(&self) -> Result<&'p [u8]> {
+        if self.verify_value && self.frame.is_large() {
+            self.frame.verify_value(self.bytes, self.segment.salt(), self.offset)?;
+        }
+        Ok(&self.bytes[self.frame.header_bytes() + self.frame.key_len as usize..])
+    }
+
+    /// Bytes of the whole record.
+    pub(crate) fn record_bytes(&self) -> u64 {
+        self.frame.bytes()
+    }
+
+    /// Compares every checksum of the record.
+    pub(crate) fn verify(&self) -> Result<()> {
+        let (salt, head) = (self.segment.salt(), &self.bytes[..self.frame.head_bytes()]);
+        self.frame.verify_head(head, salt, self.offset)?;
+        self.frame.verify_value(self.bytes, salt, self.offset)
+    }
+
+    /// The segment that it lies in.
+    pub(crate) fn segment(&self) -> &'p Segment {
+        self.segment
+    }
+}

@@ -1,0 +1,112 @@
+//! One segment of the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::file::region::{RecordMemory, Region};
+use crate::file::space::Extent;
+use crate::format::catalog::SegmentExtent;
+use crate::format::record::Salt;
+use crate::format::segment::{FIRST_RECORD, SegmentHead};
+
+/// A mapped segment; its place in the log never changes.
+pub(crate) struct Segment {
+    memory: Arc<RecordMemory>,
+    /// The lease on its bytes; none in a read-only open.
+    _extent: Option<Extent>,
+    offset: u64,
+    bytes: u64,
+    head: SegmentHead,
+    salt: Salt,
+    /// Bytes of records that the table points at. Changed by the writer only.
+    live: AtomicU64,
+}
+
+impl Segment {
+    pub(crate) fn new(
+        region: Region,
+        extent: Option<Extent>,
+        offset: u64,
+        head: SegmentHead,
+        file_id: &[u8; 16],
+    ) -> Arc<Self> {
+        let bytes = region.len() as u64;
+        Arc::new(Segment {
+            memory: Arc::new(RecordMemory::new(region, FIRST_RECORD as usize)),
+            _extent: extent,
+            offset,
+            bytes,
+            head,
+            salt: Salt::new(file_id, head.epoch, head.sequence),
+            live: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<RecordMemory> {
+        &self.memory
+    }
+
+    /// File offset of its first byte.
+    #[inline]
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Its length in bytes.
+    #[inline]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// File offset behind its last byte.
+    pub(crate) fn end_offset(&self) -> u64 {
+        self.offset + self.bytes
+    }
+
+    /// File offset behind its last published record.
+    pub(crate) fn published_end(&self) -> u64 {
+        self.offset + self.memory.published_end() as u64
+    }
+
+    pub(crate) fn head(&self) -> &SegmentHead {
+        &self.head
+    }
+
+    #[inline]
+    pub(crate) fn salt(&self) -> Salt {
+        self.salt
+    }
+
+    /// Bytes of records that the table points at.
+    pub(crate) fn live(&self) -> u64 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Counts a record that the table points at from now on.
+    pub(crate) fn add_live(&self, bytes: u64) {
+        self.live.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a record that the table points at no more.
+    pub(crate) fn remove_live(&self, bytes: u64) {
+        let live = self.live.load(Ordering::Relaxed);
+        self.live.store(live.saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// Takes the count of a checkpoint, or 0 when the table was cleared.
+    pub(crate) fn set_live(&self, bytes: u64) {
+        self.live.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Its entry in the catalog of a checkpoint at which its records end at `end`.
+    pub(crate) fn catalog_entry(&self, end: u64) -> SegmentExtent {
+        SegmentExtent {
+            offset: self.offset,
+            bytes: self.bytes,
+            sequence: self.head.sequence,
+            epoch: self.head.epoch,
+            end,
+            live: self.live(),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Appending to the log.
+//!
+//! Room is secured before anything is appended (D18), and appending can't fail: the segment is preallocated and
+//! mapped. When a segment is full the log moves on to a *spare* that was prepared ahead of need; one spare is a
+//! reserve that only operations which free something may take without another in its place (D9).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
+use crate::file::epoch::Domain;
+use crate::file::log::Log;
+use crate::file::log::segment::Segment;
+use crate::file::media::{Mapping, Media};
+use crate::file::region::Appender;
+use crate::file::space::{Extent, Space, Use, no_space};
+use crate::format::bucket::Position;
+use crate::format::header::{Identity, LogPosition};
+use crate::format::record::{Frame, Kind, SYNC_MARK_BYTES};
+use crate::format::segment::{FIRST_RECORD, LINK_AT, Link, SEGMENT_UNIT_BYTES, SegmentHead};
+use crate::file::log::chain::Mark;
+
+/// Segments grow with the log up to this size.
+const MAX_SEGMENT_BYTES: u64 = 256 << 20;
+/// A new segment is this share of the log.
+const SEGMENTS_PER_LOG: u64 = 64;
+/// How much of a segment is faulted in ahead of the tail at a time.
+const POPULATE_BYTES: u64 = 256 << 10;
+
+/// What an append is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Adds to the store; must leave the reserve alone.
+    Add,
+    /// Frees something, or is needed by what does: may use the reserve.
+    Free,
+}
+
+/// A segment's space, allocated and mapped before it is needed.
+pub(crate) struct Spare {
+    extent: Extent,
+    region: crate::file::region::Region,
+}
+
+/// The writing end of the log; behind the writer lock.
+pub(crate) struct LogWriter {
+    log: Arc<Log>,
+    media: Arc<dyn Media>,
+    space: Arc<Space>,
+    domain: Arc<Domain>,
+    identity: Identity,
+    segment: Arc<Segment>,
+    appender: Appender,
+    /// File offset behind the last record.
+    tail: u64,
+    /// Faulted in up to here.
+    populated: u64,
+    /// The session, once it has begun.
+    epoch: u64,
+    /// The highest sequence number that was seen, in the log or behind its end.
+    last_sequence: u64,
+    /// The log ends here after a crash, and the next record goes to a fresh segment (D2).
+    needs_fresh_segment: bool,
+    spares: Vec<Spare>,
+    /// Bytes of all segments.
+    log_bytes: u64,
+    /// Bytes appended by operations since the store was opened; what durability is measured by.
+    appended: Arc<AtomicU64>,
+}
+
+/// Where the log ends and how it may go on; what recovery found out.
+pub(crate) struct LogEnd {
+    /// The last segment of the log.
+    pub(crate) segment: Arc<Segment>,
+    /// File offset behind its last record.
+    pub(crate) tail: u64,
+    /// The highest sequence number seen anywhere in the chain.
+    pub(crate) last_sequence: u64,
+    /// Whether bytes behind the tail may be left from a session that crashed.
+    pub(crate) needs_fresh_segment: bool,
+    /// Bytes of all segments.
+    pub(crate) log_bytes: u64,
+}
+
+impl LogWriter {
+    pub(crate) fn new(
+        log: Arc<Log>,
+        media: Arc<dyn Media>,
+        space: Arc<Space>,
+        domain: Arc<Domain>,
+        identity: Identity,
+        end: LogEnd,
+    ) -> Result<Self> {
+        let appender = end.segment.memory().appender().ok_or(Error::Reentrant)?;
+        Ok(LogWriter {
+            log,
+            media,
+            space,
+            domain,
+            identity,
+            segment: end.segment,
+            appender,
+            tail: end.tail,
+            populated: 0,
+            epoch: 0,
+            last_sequence: end.last_sequence,
+            needs_fresh_segment: end.needs_fresh_segment,
+            spares: Vec::new(),
+            log_bytes: end.log_bytes,
+            appended: Arc::new(AtomicU64::new(0)),
+        })
+    }
+
+    /// The session's epoch is durable: records may be appended.
+    pub(crate) fn begin_session(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// Counts bytes appended by operations since the store was opened.
+    pub(crate) fn appended(&self) -> &Arc<AtomicU64> {
+        &self.appended
+    }
+
+    /// Where the log ends now.
+    pub(crate) fn position(&self) -> LogPosition {
+        LogPosition { segment: self.segment.offset(), end: self.tail }
+    }
+
+    /// The segment that is written, and its sequence number's place in a mark.
+    pub(crate) fn mark_here(&self) -> Mark {
+        Mark { sequence: self.segment.head().sequence, end: self.tail }
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
+    /// Counts a record that the table points at from now on; it lies in the segment being written.
+    pub(crate) fn add_live(&self, bytes: u64) {
+        self.segment.add_live(bytes);
+    }
+
+    /// Makes sure that `bytes` can be appended; may move on to another segment. Nothing else changes.
+    pub(crate) fn secure(&mut self, bytes: u64, purpose: Purpose) -> Result<()> {
+        if !self.needs_fresh_segment && self.tail + bytes <= self.segment.end_offset() {
+            return Ok(());
+        }
+        let needed = FIRST_RECORD + bytes;
+        if needed > self.next_segment_bytes() {
+            let segment_bytes = needed.next_multiple_of(SEGMENT_UNIT_BYTES);
+            let spare = self.prepare(segment_bytes)?;
+            return self.move_on(spare);
+        }
+        if self.spares.is_empty() {
+            self.add_spare()?;
+        }
+        if purpose == Purpose::Add && self.spares.len() < 2 {
+            self.add_spare()?;
+        }
+        let large_enough = self.spares.iter().position(|spare| spare.extent.bytes() >= needed);
+        match large_enough {
+            Some(index) => {
+                let spare = self.spares.remove(index);
+                self.move_on(spare)
+            }
+            None => {
+                let spare = self.prepare(self.next_segment_bytes())?;
+                self.move_on(spare)
+            }
+        }
+    }
+
+    /// Whether the next segment should be prepared now, on whatever thread has the time.
+    pub(crate) fn wants_spare(&self) -> bool {
+        let used = self.tail - self.segment.offset();
+        self.epoch != 0 && self.spares.len() < 2 && used > self.segment.bytes() / 2
+    }
+
+    /// Prepares a spare segment, so that moving on costs nothing but its head.
+    pub(crate) fn add_spare(&mut self) -> Result<()> {
+        let spare = self.prepare(self.next_segment_bytes())?;
+        self.spares.push(spare);
+        Ok(())
+    }
+
+    /// Gives the spares back; before a close.
+    pub(crate) fn drop_spares(&mut self) {
+        self.spares.clear();
+    }
+
+    /// Appends a record for which room was secured. Readers may see it once this returns.
+    pub(crate) fn append(&mut self, frame: &Frame, key: &[u8], value: &[u8]) -> Position {
+        let offset = self.write(frame, key, value);
+        // Release: who waits for durability measures by what was appended before.
+        self.appended.fetch_add(frame.bytes(), Ordering::Release);
+        Position::from_offset(offset).expect("records are aligned and segments lie below 8 TiB")
+    }
+
+    /// Appends a mark that says how far the log is durable, if there is room. A mark makes nothing dirty by itself,
+    /// and none is missed where none fits (D4).
+    pub(crate) fn append_mark(&mut self, mark: Mark) {
+        if self.needs_fresh_segment || self.tail + SYNC_MARK_BYTES > self.segment.end_offset() {
+            return;
+        }
+        let value = mark.encode(&self.identity.log_secret, self.tail);
+        if let Ok(frame) = Frame::new(Kind::SyncMark, 0, value.len()) {
+            self.write(&frame, &[], &value);
+        }
+    }
+
+    fn write(&mut self, frame: &Frame, key: &[u8], value: &[u8]) -> u64 {
+        let offset = self.tail;
+        let at = (offset - self.segment.offset()) as usize;
+        let head = frame.encode(key, value, self.segment.salt(), offset);
+        let (key_at, value_at) = (at + frame.header_bytes(), at + frame.header_bytes() + key.len());
+        let (end, padded_end) = (at + frame.unpadded_bytes(), at + frame.bytes() as usize);
+        self.populate_ahead(offset + frame.bytes());
+        self.appender.write(at, head.as_bytes());
+        self.appender.write(key_at, key);
+        self.appender.write(value_at, value);
+        self.appender.write(end, &[0; 8][..padded_end - end]);
+        self.appender.publish(padded_end);
+        self.tail = offset + frame.bytes();
+        offset
+    }
+
+    /// Faults the segment in ahead of the tail, many pages at a time.
+    fn populate_ahead(&mut self, end: u64) {
+        if end > self.populated {
+            let from = self.tail - self.segment.offset();
+            let bytes = (end - self.tail).max(POPULATE_BYTES).min(self.segment.bytes() - from);
+            self.appender.populate(from as usize, bytes as usize);
+            self.populated = self.tail + bytes;
+        }
+    }
+
+    fn next_segment_bytes(&self) -> u64 {
+        let share = (self.log_bytes / SEGMENTS_PER_LOG).next_multiple_of(SEGMENT_UNIT_BYTES);
+        share.clamp(SEGMENT_UNIT_BYTES, MAX_SEGMENT_BYTES)
+    }
+
+    fn prepare(&self, bytes: u64) -> Result<Spare> {
+        let extent = self.space.allocate(bytes, SEGMENT_UNIT_BYTES, Use::Log)?;
+        let region = self
+            .media
+            .map(Mapping::Shared, extent.offset(), bytes as usize)
+            .map_err(no_space("mapping a log segment", bytes))?;
+        Ok(Spare { extent, region })
+    }
+
+    /// Begins the next segment: its head first, then the links that lead to it.
+    fn move_on(&mut self, spare: Spare) -> Result<()> {
+        let pin = self.domain.pin()?;
+        let head = SegmentHead {
+            epoch: self.epoch,
+            sequence: self.last_sequence + 1,
+            bytes: spare.extent.bytes(),
+            predecessor: self.segment.offset(),
+            predecessor_end: self.tail,
+        };
+        let offset = spare.extent.offset();
+        let segment = Segment::new(spare.region, Some(spare.extent), offset, head, &self.identity.file_id);
+        let mut appender = segment.memory().appender().ok_or(Error::Reentrant)?;
+        appender.write_head(0, &head.encode(&self.identity.file_id));
+        // Whatever links the space held before must not lead anywhere.
+        LINK_AT.iter().for_each(|&at| appender.write_head(at, &[0; crate::format::segment::LINK_BYTES]));
+
+        let link = Link { next: offset, sequence: head.sequence }.encode(&self.identity.file_id);
+        LINK_AT.iter().for_each(|&at| self.appender.write_head(at, &link));
+
+        self.log.add(&pin, Arc::clone(&segment));
+        self.log_bytes += segment.bytes();
+        self.tail = offset + FIRST_RECORD;
+        self.populated = 0;
+        self.last_sequence = head.sequence;
+        self.needs_fresh_segment = false;
+        self.segment = segment;
+        self.appender = appender;
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! The seam for faults: everything that the store asks of the outside goes through [`Media`] (one file) and
+//! [`Volume`] (the names of files).
+//!
+//! Both are sealed (C16): a mapping that is shorter than what was asked for would be unsound, so the real file
+//! system and the simulated disk are the only members.
+
+use std::fmt::Debug;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::MmapOptions;
+use rustix::fs::{FallocateFlags, RenameFlags};
+
+use crate::file::region::Region;
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// How a part of a file is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapping {
+    /// Stores reach the file, whenever the system likes; for log segments.
+    Shared,
+    /// Stores stay in memory; for index pages, and for everything in a read-only open.
+    Private,
+}
+
+/// Whether a file is opened for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only; nothing is ever written.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// One open file.
+pub trait Media: sealed::Sealed + Send + Sync + Debug {
+    /// The file's length in bytes.
+    fn length(&self) -> io::Result<u64>;
+    /// Makes the file longer or shorter; new bytes read as zeros.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+    /// Makes sure that writing `len` bytes at `offset` needs no new space, within the file's length or beyond.
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
+    /// Gives the space of a range back; it reads as zeros.
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
+    /// Fills `bytes` from the file.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes all of `bytes`.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Returns once everything written before, by calls or through shared mappings, is durable.
+    fn sync(&self) -> io::Result<()>;
+    /// Maps a page-aligned range that lies within the file.
+    fn map(&self, mapping: Mapping, offset: u64, len: usize) -> io::Result<Region>;
+    /// Takes the file's advisory lock, for one writer or for any number of readers; false when it is held.
+    fn try_lock(&self, access: Access) -> io::Result<bool>;
+    /// Whether `path` still names this file.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
+    /// The process that holds the lock, where the system tells.
+    fn lock_holder(&self) -> Option<u32>;
+    /// Bytes of the disk that the file occupies.
+    fn allocated(&self) -> io::Result<u64>;
+}
+
+/// Where files are found by name.
+pub trait Volume: sealed::Sealed + Send + Sync + Debug {
+    /// Opens an existing file; `None` where there is none.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Option<Arc<dyn Media>>>;
+    /// Makes an empty file under a name beside `path` that nobody else uses.
+    fn create_temporary(&self, path: &Path) -> io::Result<(PathBuf, Arc<dyn Media>)>;
+    /// Renames `temporary` to `path` unless `path` exists; then false (D22).
+    fn publish(&self, temporary: &Path, path: &Path) -> io::Result<bool>;
+    /// Removes a temporary file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in the directory of `path` durable.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FileSystem;
+
+impl sealed::Sealed for FileSystem {}
+
+impl Volume for FileSystem {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Option<Arc<dyn Media>>> {
+        match OpenOptions::new().read(true).write(access == Access::Write).open(path) {
+            Ok(file) => Ok(Some(Arc::new(RealFile(file)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create_temporary(&self, path: &Path) -> io::Result<(PathBuf, Arc<dyn Media>)> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+        for attempt in 0..1000u32 {
+            let temporary = path.with_file_name(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
+            match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
+                Ok(file) => return Ok((temporary, Arc::new(RealFile(file)))),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    fn publish(&self, temporary: &Path, path: &Path) -> io::Result<bool> {
+        let here = rustix::fs::CWD;
+        match rustix::fs::renameat_with(here, temporary, here, path, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::EXIST) => return Ok(false),
+            // Not every file system knows RENAME_NOREPLACE; a hard link does not replace either.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match std::fs::hard_link(temporary, path) {
+            Ok(()) => std::fs::remove_file(temporary).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+/// An open file of the file system.
+#[derive(Debug)]
+struct RealFile(File);
+
+impl sealed::Sealed for RealFile {}
+
+impl Media for RealFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        // fs2's allocate reports a full disk as error code 0, so fallocate is called directly.
+        Ok(rustix::fs::fallocate(&self.0, FallocateFlags::empty(), offset, len)?)
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.0, flags, offset, len) {
+            Err(rustix::io::Errno::OPNOTSUPP) => self.overwrite_with_zeros(offset, len),
+            other => Ok(other?),
+        }
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn map(&self, mapping: Mapping, offset: u64, len: usize) -> io::Result<Region> {
+        match mapping {
+            Mapping::Shared => {
+                Ok(Region::from_raw(MmapOptions::new().offset(offset).len(len).map_raw(&self.0)?))
+            }
+            Mapping::Private => Region::private_of(&self.0, offset, len),
+        }
+    }
+
+    fn try_lock(&self, access: Access) -> io::Result<bool> {
+        let locked = match access {
+            Access::Write => fs2::FileExt::try_lock_exclusive(&self.0),
+            Access::Read => fs2::FileExt::try_lock_shared(&self.0),
+        };
+        match locked {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let (here, there) = (self.0.metadata()?, std::fs::metadata(path)?);
+        Ok(here.dev() == there.dev() && here.ino() == there.ino())
+    }
+
+    fn lock_holder(&self) -> Option<u32> {
+        let metadata = self.0.metadata().ok()?;
+        let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+        let file = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
+        // A line is `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131085 0 EOF`.
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        locks.lines().find_map(|line| {
+            let fields: Vec<_> = line.split_ascii_whitespace().collect();
+            (*fields.get(1)? == "FLOCK" && *fields.get(5)? == file).then(|| fields[4].parse().ok())?
+        })
+    }
+
+    fn allocated(&self) -> io::Result<u64> {
+        fs2::FileExt::allocated_size(&self.0)
+    }
+}
+
+impl RealFile {
+    /// What a file system without holes gets instead of one.
+    fn overwrite_with_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
+        let end = (offset + len).min(self.length()?);
+        let zeros = [0; 64 * 1024];
+        let mut at = offset;
+        while at < end {
+            let bytes = (end - at).min(zeros.len() as u64);
+            self.0.write_all_at(&zeros[..bytes as usize], at)?;
+            at += bytes;
+        }
+        Ok(())
+    }
+}

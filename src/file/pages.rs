@@ -1,0 +1,352 @@
+//! Index pages: bucket memory mapped copy-on-write, checked when first touched, copied when checkpointed.
+//!
+//! The kernel never writes an index page on its own. A page's life between checkpoints is a state that changes by
+//! compare-and-swap (D10):
+//!
+//! ```text
+//!            before_write            freeze                copy (checkpoint)
+//!   CLEAN ----------------> DIRTY ------------> FROZEN ---------------------> COPYING --> COPIED --> CLEAN
+//!                             ^                    | before_write: save the old content      |
+//!                             +--------------------+-----------------------------------------+ before_write
+//! ```
+//!
+//! Whoever loses the race for a frozen page waits for one page copy. Before any of that, a page is *verified*: its
+//! bytes match the checksum that the last checkpoint wrote for it, or it was never written and reads as zeros.
+//! The bit is set before the first change to the page, so a reader whose checksum does not match looks at the bit
+//! again before it calls the page corrupt (C11).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Detail, Error, Result};
+use crate::file::region::Region;
+use crate::file::space::Extent;
+use crate::file::sums::Sums;
+use crate::format::{PAGE_BYTES, page_crc};
+use crate::seam::{Pages, Words};
+
+/// One page, copied out.
+pub(crate) type Page = [u8; PAGE_BYTES as usize];
+
+const WORDS_PER_PAGE: usize = PAGE_BYTES as usize / 8;
+
+/// A page's states between checkpoints, as they are kept in an `AtomicU8`.
+struct PageState;
+
+impl PageState {
+    const CLEAN: u8 = 0;
+    const DIRTY: u8 = 1;
+    const FROZEN: u8 = 2;
+    const COPYING: u8 = 3;
+    const COPIED: u8 = 4;
+}
+
+/// What all index pages of one store share: how many are dirty.
+#[derive(Default)]
+pub(crate) struct Pager {
+    dirty_pages: AtomicU64,
+}
+
+impl Pager {
+    /// Bytes of pages that changed since they were last checkpointed.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.dirty_pages.load(Ordering::Relaxed) * PAGE_BYTES
+    }
+}
+
+/// The main run of a bucket array or one of its overflow chunks. Clones share the pages.
+#[derive(Clone)]
+pub(crate) struct IndexPages {
+    region: Region,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Where the pages and their checksums lie in the file; none in a read-only store's own arrays.
+    place: Option<Place>,
+    /// One bit a page. Set (Release) once the page was verified, before the first change to it; loaded Acquire.
+    verified: Box<[AtomicU64]>,
+    states: Box<[AtomicU8]>,
+    /// Old content of frozen pages that the writer changed before the checkpoint got to them.
+    saved: Mutex<HashMap<usize, Box<Page>>>,
+    /// Taken to zero an absent page whose space was not punched.
+    zeroing: Mutex<()>,
+    sums: Sums,
+    pager: Arc<Pager>,
+    /// Fault pages in for writing when they are first touched (C10).
+    populate: bool,
+}
+
+/// The extents behind index pages.
+pub(crate) struct Place {
+    pub(crate) pages: Extent,
+    pub(crate) sums: Extent,
+}
+
+impl IndexPages {
+    /// Pages that no checkpoint has written: zeros, nothing to verify.
+    pub(crate) fn fresh(region: Region, place: Option<Place>, pager: &Arc<Pager>) -> Self {
+        let pages = region.len() / PAGE_BYTES as usize;
+        Self::new(region, place, pager, Sums::fresh(pages), !0)
+    }
+
+    /// Pages as the last checkpoint left them, to be verified when first touched.
+    pub(crate) fn reopened(region: Region, place: Option<Place>, pager: &Arc<Pager>, sums: Sums) -> Self {
+        Self::new(region, place, pager, sums, 0)
+    }
+
+    fn new(region: Region, place: Option<Place>, pager: &Arc<Pager>, sums: Sums, verified: u64) -> Self {
+        let pages = region.len() / PAGE_BYTES as usize;
+        let populate = place.is_some() && verified == 0;
+        let shared = Shared {
+            place,
+            verified: (0..pages.div_ceil(64)).map(|_| AtomicU64::new(verified)).collect(),
+            states: (0..pages).map(|_| AtomicU8::new(PageState::CLEAN)).collect(),
+            saved: Mutex::new(HashMap::new()),
+            zeroing: Mutex::new(()),
+            sums,
+            pager: Arc::clone(pager),
+            populate,
+        };
+        IndexPages { region, shared: Arc::new(shared) }
+    }
+
+    /// File offset of the first page.
+    pub(crate) fn offset(&self) -> u64 {
+        self.shared.place.as_ref().map_or(0, |place| place.pages.offset())
+    }
+
+    /// Length in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.region.len() as u64
+    }
+
+    /// Pages in it.
+    pub(crate) fn pages(&self) -> usize {
+        self.region.len() / PAGE_BYTES as usize
+    }
+
+    /// The extents behind the pages and their checksums.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.shared.place.as_ref()
+    }
+
+    /// The page checksums.
+    pub(crate) fn sums(&self) -> &Sums {
+        &self.shared.sums
+    }
+
+    /// Whether both are the same pages.
+    pub(crate) fn same_as(&self, other: &IndexPages) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Puts a journaled page over what the file holds; for opens that must not write the file (D17).
+    pub(crate) fn overlay(&self, page: usize, bytes: &Page) {
+        self.region.copy_in(page * PAGE_BYTES as usize, bytes);
+    }
+
+    /// Checks every page of an array, touched or not, against its checksum; clean pages only, for `verify`.
+    pub(crate) fn verify_page(&self, page: usize) -> Result<()> {
+        self.touch_page(page)
+    }
+
+    #[inline]
+    fn is_verified(&self, page: usize) -> bool {
+        let word = self.shared.verified[page / 64].load(Ordering::Acquire);
+        word >> (page % 64) & 1 != 0
+    }
+
+    fn set_verified(&self, page: usize) {
+        self.shared.verified[page / 64].fetch_or(1 << (page % 64), Ordering::Release);
+    }
+
+    fn copy_page(&self, page: usize) -> Box<Page> {
+        let mut bytes = Box::new([0; PAGE_BYTES as usize]);
+        self.region.copy_out(page * PAGE_BYTES as usize, &mut bytes[..]);
+        bytes
+    }
+
+    fn touch_page(&self, page: usize) -> Result<()> {
+        if self.is_verified(page) {
+            return Ok(());
+        }
+        self.verify_first_touch(page)
+    }
+
+    #[cold]
+    fn verify_first_touch(&self, page: usize) -> Result<()> {
+        if self.shared.populate {
+            self.region.populate_write(page * PAGE_BYTES as usize, PAGE_BYTES as usize);
+        }
+        let Some(expected) = self.shared.sums.get(page)? else {
+            return self.make_absent_page_zero(page);
+        };
+        let found = page_crc(&self.copy_page(page)[..]);
+        if found != expected {
+            fence(Ordering::Acquire);
+            if self.is_verified(page) {
+                return Ok(()); // the writer was first, and has changed the page since (C11)
+            }
+            let offset = self.offset() + page as u64 * PAGE_BYTES;
+            return Err(Error::corrupt("index page", offset, Detail::Crc(expected), Detail::Crc(found)));
+        }
+        self.set_verified(page);
+        Ok(())
+    }
+
+    /// A page that no checkpoint has written reads as zeros, whatever the file holds (D12).
+    fn make_absent_page_zero(&self, page: usize) -> Result<()> {
+        if self.copy_page(page).iter().all(|&byte| byte == 0) {
+            self.set_verified(page);
+            return Ok(());
+        }
+        let _alone = self.shared.zeroing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_verified(page) {
+            self.region.copy_in(page * PAGE_BYTES as usize, &[0; PAGE_BYTES as usize]);
+            self.set_verified(page);
+        }
+        Ok(())
+    }
+
+    fn saved(&self) -> MutexGuard<'_, HashMap<usize, Box<Page>>> {
+        self.shared.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn make_dirty(&self, page: usize) {
+        let state = &self.shared.states[page];
+        loop {
+            // Acquire: a page that the checkpoint has copied is changed only after the copy.
+            let now = state.load(Ordering::Acquire);
+            let next = if now == PageState::FROZEN { PageState::COPYING } else { PageState::DIRTY };
+            match now {
+                PageState::DIRTY => return,
+                PageState::COPYING => std::hint::spin_loop(),
+                _ if state.compare_exchange(now, next, Ordering::AcqRel, Ordering::Acquire).is_ok() => {
+                    if now == PageState::FROZEN {
+                        let old = self.copy_page(page);
+                        self.saved().insert(page, old);
+                        // Release: the checkpoint that sees DIRTY finds the saved page.
+                        state.store(PageState::DIRTY, Ordering::Release);
+                    }
+                    self.shared.pager.dirty_pages.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Freezes every dirty page and names them; under the writer lock.
+    pub(crate) fn freeze(&self) -> Vec<usize> {
+        let mut frozen = Vec::new();
+        for (page, state) in self.shared.states.iter().enumerate() {
+            if state.load(Ordering::Relaxed) == PageState::DIRTY {
+                state.store(PageState::FROZEN, Ordering::Release);
+                frozen.push(page);
+            }
+        }
+        self.shared.pager.dirty_pages.fetch_sub(frozen.len() as u64, Ordering::Relaxed);
+        frozen
+    }
+
+    /// The content that a frozen page had at the freeze.
+    pub(crate) fn copy_frozen(&self, page: usize) -> Box<Page> {
+        let state = &self.shared.states[page];
+        loop {
+            match state.compare_exchange(
+                PageState::FROZEN,
+                PageState::COPYING,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => {
+                    let copy = self.copy_page(page);
+                    state.store(PageState::COPIED, Ordering::Release);
+                    return copy;
+                }
+                Err(PageState::COPYING) => std::hint::spin_loop(),
+                Err(_) => {
+                    let saved = self.saved().remove(&page);
+                    // A page copied before (an attempt that failed and was thawed is frozen anew, never copied
+                    // twice), so a page that is not frozen has its old content saved.
+                    return saved.unwrap_or_else(|| self.copy_page(page));
+                }
+            }
+        }
+    }
+
+    /// Ends a checkpoint: pages that nobody changed since the freeze are clean.
+    pub(crate) fn finish(&self, frozen: &[usize]) {
+        for &page in frozen {
+            let _ = self.shared.states[page].compare_exchange(
+                PageState::COPIED,
+                PageState::CLEAN,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+        }
+        self.saved().clear();
+    }
+
+    /// Undoes a freeze: its pages are dirty again (D7). Under the writer lock.
+    pub(crate) fn thaw(&self, frozen: &[usize]) {
+        for &page in frozen {
+            let state = &self.shared.states[page];
+            if state.swap(PageState::DIRTY, Ordering::AcqRel) != PageState::DIRTY {
+                self.shared.pager.dirty_pages.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.saved().clear();
+    }
+}
+
+impl Words for IndexPages {
+    #[inline]
+    fn load(&self, word: usize, order: Ordering) -> u64 {
+        self.region.load(word, order)
+    }
+
+    #[inline]
+    fn store(&self, word: usize, value: u64, order: Ordering) {
+        debug_assert!(self.is_verified(word / WORDS_PER_PAGE), "a page is verified before it is changed");
+        self.region.store(word, value, order);
+    }
+}
+
+impl Pages for IndexPages {
+    fn offset(&self, word: usize) -> u64 {
+        self.offset() + word as u64 * 8
+    }
+
+    #[inline]
+    fn touch(&self, word: usize, words: usize) -> Result<()> {
+        let (first, last) = (word / WORDS_PER_PAGE, (word + words - 1) / WORDS_PER_PAGE);
+        if last >= self.pages() {
+            return Err(Error::corrupt("index page", self.offset(), self.pages() as u64, last as u64));
+        }
+        self.touch_page(first)?;
+        if last != first {
+            self.touch_page(last)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn before_write(&self, word: usize) {
+        let page = word / WORDS_PER_PAGE;
+        // Relaxed: only the writer makes pages dirty, and a freeze happens under its lock.
+        if self.shared.states[page].load(Ordering::Relaxed) != PageState::DIRTY {
+            self.make_dirty(page);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let dirty = self.states.iter().filter(|state| state.load(Ordering::Relaxed) == PageState::DIRTY).count();
+        self.pager.dirty_pages.fetch_sub(dirty as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,417 @@
+//! Memory that readers look at while the writer changes it: the one home of `unsafe`.
+//!
+//! Four things live here, each with a safe interface that keeps its own promise:
+//!
+//! * [`Region`]: a mapping, reached as atomic 64-bit words only.
+//! * [`RecordMemory`]: a log segment's mapping. One [`Appender`] writes above a watermark, readers get slices
+//!   below it, and nothing below it is ever written again.
+//! * [`Published`]: an atomic pointer to an immutable value that readers use while they are pinned.
+//! * [`PinnedBytes`]: a slice together with the pin that keeps it readable.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
+
+use crate::file::epoch::{Domain, Pin};
+use crate::format::PAGE_BYTES;
+use crate::seam::Words;
+
+/// A mapping, or a part of one; cheap to clone, unmapped with the last clone.
+#[derive(Clone)]
+pub struct Region {
+    base: NonNull<u8>,
+    len: usize,
+    owner: Arc<Owner>,
+}
+
+enum Owner {
+    /// `MAP_SHARED`, or `MAP_PRIVATE` of a file that is only read.
+    Raw(MmapRaw),
+    /// `MAP_PRIVATE`, writable: the kernel never writes it back.
+    Private(MmapMut),
+    /// A mapping of a file of the simulated disk: a part of other memory, from `start` on.
+    #[cfg(any(feature = "sim", test))]
+    Simulated { memory: Region, start: usize, backing: Arc<dyn Backing> },
+}
+
+/// What the simulated disk does where a kernel acts on its own.
+#[cfg(any(feature = "sim", test))]
+pub(crate) trait Backing: Send + Sync {
+    /// `len` bytes at `offset` of the mapping are about to be stored.
+    fn before_store(&self, offset: usize, len: usize);
+
+    /// Private copies of pages were dropped: fills them from the file again.
+    fn reload(&self, mapping: &Region, offset: usize, len: usize);
+}
+
+// SAFETY: the base pointer is valid for `len` bytes as long as `owner` lives, and every access to the memory
+// behind it goes through atomics or through the protocol of `RecordMemory`.
+unsafe impl Send for Region {}
+// SAFETY: as for Send.
+unsafe impl Sync for Region {}
+
+impl Region {
+    pub(crate) fn from_raw(map: MmapRaw) -> Self {
+        let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
+        Region { base, len: map.len(), owner: Arc::new(Owner::Raw(map)) }
+    }
+
+    pub(crate) fn from_private(mut map: MmapMut) -> Self {
+        let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
+        Region { base, len: map.len(), owner: Arc::new(Owner::Private(map)) }
+    }
+
+    /// Zeroed memory that no file stands behind; pages cost memory when they are first written.
+    pub(crate) fn anonymous(len: usize) -> std::io::Result<Self> {
+        Ok(Self::from_private(MmapOptions::new().len(len).no_reserve_swap().map_anon()?))
+    }
+
+    /// Maps a part of `file` privately and for writing, whatever the file was opened for (C1, D11).
+    pub(crate) fn private_of(file: &std::fs::File, offset: u64, len: usize) -> std::io::Result<Self> {
+        let mut options = MmapOptions::new();
+        // SAFETY: the mapping is reached only through atomic words (Region) or as published records
+        // (RecordMemory); the file's lock keeps other processes of this library from changing it (C16).
+        let map = unsafe { options.offset(offset).len(len).no_reserve_swap().map_copy(file)? };
+        Ok(Self::from_private(map))
+    }
+
+    /// A mapping of the simulated disk: `len` bytes of `memory` from `start` on, which keeps all of it mapped.
+    #[cfg(any(feature = "sim", test))]
+    pub(crate) fn simulated(memory: &Region, start: usize, len: usize, backing: Arc<dyn Backing>) -> Option<Self> {
+        let end = start.checked_add(len)?;
+        if end > memory.len || !start.is_multiple_of(PAGE_BYTES as usize) {
+            return None;
+        }
+        // SAFETY: start + len lies within the memory, as was just checked.
+        let base = unsafe { memory.base.add(start) };
+        Some(Region { base, len, owner: Arc::new(Owner::Simulated { memory: memory.clone(), start, backing }) })
+    }
+
+    /// Words as the machine has them, for the simulated disk to compare and to copy pages quickly.
+    #[cfg(any(feature = "sim", test))]
+    pub(crate) fn words(&self, offset: usize, words: usize) -> &[AtomicU64] {
+        assert!(offset.is_multiple_of(8) && offset / 8 + words <= self.len / 8);
+        // SAFETY: in bounds and aligned as just asserted; all concurrent access to these words is atomic (a sim
+        // mapping's appender stores words, see `Appender::write`).
+        unsafe { std::slice::from_raw_parts(self.base.add(offset).cast::<AtomicU64>().as_ptr(), words) }
+    }
+
+    /// Copies bytes of any alignment in, word by word; the rest of the first and the last word stays.
+    #[cfg(any(feature = "sim", test))]
+    pub(crate) fn copy_in_unaligned(&self, offset: usize, bytes: &[u8]) {
+        let mut done = 0;
+        while done < bytes.len() {
+            let skip = (offset + done) % 8;
+            let take = (8 - skip).min(bytes.len() - done);
+            let word = &self.words(offset + done - skip, 1)[0];
+            let mut whole = word.load(Ordering::Relaxed).to_ne_bytes();
+            whole[skip..skip + take].copy_from_slice(&bytes[done..done + take]);
+            word.store(u64::from_ne_bytes(whole), Ordering::Relaxed);
+            done += take;
+        }
+    }
+
+    #[cfg(any(feature = "sim", test))]
+    fn backing(&self) -> Option<&dyn Backing> {
+        match &*self.owner {
+            Owner::Simulated { backing, .. } => Some(&**backing),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    fn word(&self, word: usize) -> &AtomicU64 {
+        assert!(word < self.len / 8, "word {word} of a region of {} bytes", self.len);
+        // SAFETY: in bounds as just asserted; mappings are page-aligned and parts 8-aligned, so the word is
+        // aligned; all concurrent access to these words is atomic.
+        unsafe { self.base.cast::<AtomicU64>().add(word).as_ref() }
+    }
+
+    /// Copies bytes out, word by word; what a concurrent writer stores may be seen or not, a word is whole.
+    pub(crate) fn copy_out(&self, offset: usize, out: &mut [u8]) {
+        debug_assert!(offset.is_multiple_of(8) && out.len().is_multiple_of(8));
+        for (at, bytes) in out.chunks_exact_mut(8).enumerate() {
+            bytes.copy_from_slice(&self.load(offset / 8 + at, Ordering::Relaxed).to_le_bytes());
+        }
+    }
+
+    /// Copies bytes in, word by word.
+    pub(crate) fn copy_in(&self, offset: usize, bytes: &[u8]) {
+        debug_assert!(offset.is_multiple_of(8) && bytes.len().is_multiple_of(8));
+        for (at, word) in bytes.chunks_exact(8).enumerate() {
+            let word = u64::from_le_bytes(std::array::from_fn(|i| word[i]));
+            self.store(offset / 8 + at, word, Ordering::Relaxed);
+        }
+    }
+
+    /// Faults pages in for writing, so that no later store pays for a copy beside running readers (C10). A hint:
+    /// a kernel that does not know it faults them in one by one.
+    pub(crate) fn populate_write(&self, offset: usize, len: usize) {
+        let from = offset - offset % PAGE_BYTES as usize;
+        let len = (offset + len - from).min(self.len - from);
+        let _ = match &*self.owner {
+            Owner::Raw(map) => map.advise_range(Advice::PopulateWrite, from, len),
+            Owner::Private(map) => map.advise_range(Advice::PopulateWrite, from, len),
+            #[cfg(any(feature = "sim", test))]
+            Owner::Simulated { memory, start, .. } => {
+                memory.populate_write(start + from, len);
+                Ok(())
+            }
+        };
+    }
+
+    /// Drops the private copies of some pages; the next access reads the file again (D10).
+    pub(crate) fn drop_copies(&self, offset: usize, len: usize) {
+        if let Owner::Private(map) = &*self.owner {
+            // SAFETY: no reference into the region outlives a call, words are atomics; the caller (the checkpoint,
+            // under the writer lock) names only pages whose in-place copy in the file is durable and the same.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len) };
+        }
+        #[cfg(any(feature = "sim", test))]
+        if let Some(backing) = self.backing() {
+            backing.reload(self, offset, len);
+        }
+    }
+
+    /// Has the memory read as zeros in a forked child (C15).
+    pub(crate) fn wipe_on_fork(&self) -> std::io::Result<()> {
+        let advice = rustix::mm::Advice::LinuxWipeOnFork;
+        // SAFETY: the range is this mapping's own; the words in it are atomics and zero is a valid value for them.
+        Ok(unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, advice)? })
+    }
+}
+
+impl Words for Region {
+    #[inline]
+    fn load(&self, word: usize, order: Ordering) -> u64 {
+        u64::from_le(self.word(word).load(order))
+    }
+
+    #[inline]
+    fn store(&self, word: usize, value: u64, order: Ordering) {
+        self.word(word).store(value.to_le(), order);
+    }
+}
+
+impl std::fmt::Debug for Region {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Region({} bytes)", self.len)
+    }
+}
+
+/// The memory of one log segment: a head of its own, published records up to a watermark, free space above it.
+pub(crate) struct RecordMemory {
+    region: Region,
+    /// Bytes of the head, which the appender may rewrite and readers never see.
+    head_bytes: usize,
+    /// The end of what may be read, in bytes. Published by the appender (Release), loaded by readers (Acquire).
+    published: AtomicUsize,
+    appender_taken: AtomicBool,
+}
+
+impl RecordMemory {
+    /// Memory whose first `head_bytes` are no records.
+    pub(crate) fn new(region: Region, head_bytes: usize) -> Self {
+        let head_bytes = head_bytes.min(region.len());
+        RecordMemory {
+            region,
+            head_bytes,
+            published: AtomicUsize::new(head_bytes),
+            appender_taken: AtomicBool::new(false),
+        }
+    }
+
+    /// The one right to write here; `None` while another one exists.
+    pub(crate) fn appender(self: &Arc<Self>) -> Option<Appender> {
+        let free = !self.appender_taken.swap(true, Ordering::Acquire);
+        free.then(|| Appender { memory: Arc::clone(self) })
+    }
+
+    /// Bytes of published records; `None` when they do not all lie below the watermark.
+    #[inline]
+    pub(crate) fn bytes(&self, offset: usize, len: usize) -> Option<&[u8]> {
+        let end = offset.checked_add(len)?;
+        if offset < self.head_bytes || end > self.published.load(Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: the watermark never exceeds the region (Appender::publish) and never falls; the appender writes
+        // above it or into the head only, so these bytes do not change while `self` keeps them mapped.
+        Some(unsafe { std::slice::from_raw_parts(self.region.base.as_ptr().add(offset), len) })
+    }
+
+    /// The end of what is published, in bytes from the segment's beginning.
+    pub(crate) fn published_end(&self) -> usize {
+        self.published.load(Ordering::Acquire)
+    }
+}
+
+/// Writes a segment's free space; there is one per segment at a time.
+pub(crate) struct Appender {
+    memory: Arc<RecordMemory>,
+}
+
+impl Appender {
+    /// The segment that this appender writes.
+    pub(crate) fn memory(&self) -> &Arc<RecordMemory> {
+        &self.memory
+    }
+
+    /// Bytes in the segment.
+    pub(crate) fn capacity(&self) -> usize {
+        self.memory.region.len
+    }
+
+    /// Writes above the watermark.
+    ///
+    /// # Panics
+    /// When `at` lies below the watermark or the bytes don't fit: the log secures room before it appends.
+    #[inline]
+    pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) {
+        let end = at.checked_add(bytes.len());
+        assert!(at >= self.memory.published.load(Ordering::Relaxed), "published records never change");
+        assert!(end.is_some_and(|end| end <= self.memory.region.len), "the log secured too little room");
+        #[cfg(any(feature = "sim", test))]
+        if let Some(backing) = self.memory.region.backing() {
+            backing.before_store(at, bytes.len());
+            return self.memory.region.copy_in_unaligned(at, bytes);
+        }
+        // SAFETY: in bounds and above the watermark as just asserted; nobody reads there, and `&mut self` of the
+        // only appender keeps other writers out.
+        unsafe {
+            let to = self.memory.region.base.as_ptr().add(at);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+        }
+    }
+
+    /// Writes into the head.
+    ///
+    /// # Panics
+    /// When the bytes reach beyond the head.
+    pub(crate) fn write_head(&mut self, at: usize, bytes: &[u8]) {
+        let end = at.checked_add(bytes.len());
+        assert!(end.is_some_and(|end| end <= self.memory.head_bytes), "records are not part of the head");
+        // SAFETY: in bounds, because the head lies within the region; readers get no slice of the head, and
+        // `&mut self` of the only appender keeps other writers out.
+        unsafe {
+            let to = self.memory.region.base.as_ptr().add(at);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+        }
+    }
+
+    /// Bytes above or below the watermark, for recovery to look at before it believes them.
+    pub(crate) fn peek(&self, offset: usize, len: usize) -> Option<&[u8]> {
+        let end = offset.checked_add(len)?;
+        if end > self.memory.region.len {
+            return None;
+        }
+        // SAFETY: in bounds as just checked; the only appender is borrowed, so nobody writes meanwhile.
+        Some(unsafe { std::slice::from_raw_parts(self.memory.region.base.as_ptr().add(offset), len) })
+    }
+
+    /// Lets readers see everything up to `end`.
+    #[inline]
+    pub(crate) fn publish(&mut self, end: usize) {
+        assert!(end <= self.memory.region.len);
+        let before = self.memory.published.load(Ordering::Relaxed);
+        // Release: pairs with the Acquire load in `bytes`.
+        self.memory.published.store(end.max(before), Ordering::Release);
+    }
+
+    /// Faults in what will be written next.
+    pub(crate) fn populate(&self, offset: usize, len: usize) {
+        self.memory.region.populate_write(offset, len);
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        self.memory.appender_taken.store(false, Ordering::Release);
+    }
+}
+
+/// An atomic pointer to an immutable value. Readers load it while pinned; a replaced value lives until every
+/// reader that could have seen it has gone (C3, C14).
+pub(crate) struct Published<T: Send + Sync + 'static> {
+    pointer: AtomicPtr<T>,
+    domain: Arc<Domain>,
+    owned: PhantomData<Arc<T>>,
+}
+
+impl<T: Send + Sync + 'static> Published<T> {
+    pub(crate) fn new(domain: &Arc<Domain>, value: Arc<T>) -> Self {
+        let pointer = AtomicPtr::new(Arc::into_raw(value).cast_mut());
+        Published { pointer, domain: Arc::clone(domain), owned: PhantomData }
+    }
+
+    /// The value published last, for as long as the pin lasts.
+    #[inline]
+    pub(crate) fn load<'p>(&self, pin: &'p Pin<'_>) -> &'p T {
+        debug_assert!(pin.is_of(&self.domain), "a pin of another store");
+        // Acquire: pairs with the AcqRel swap in `replace`.
+        let pointer = self.pointer.load(Ordering::Acquire);
+        // SAFETY: the pointer came from Arc::into_raw; the strong count it stands for is given up only through
+        // `Domain::retire`, which waits until every pin that was taken before the swap is gone.
+        unsafe { &*pointer }
+    }
+
+    /// Another owner of the value published last.
+    pub(crate) fn load_arc(&self, pin: &Pin<'_>) -> Arc<T> {
+        let value: *const T = self.load(pin);
+        // SAFETY: as in `load`, the value is alive and came from Arc::into_raw.
+        unsafe {
+            Arc::increment_strong_count(value);
+            Arc::from_raw(value)
+        }
+    }
+
+    /// Publishes `value` and retires the one before it.
+    pub(crate) fn replace(&self, value: Arc<T>) {
+        let old = self.pointer.swap(Arc::into_raw(value).cast_mut(), Ordering::AcqRel);
+        // SAFETY: takes back the count that `new` or an earlier `replace` gave to the pointer.
+        let old = unsafe { Arc::from_raw(old) };
+        self.domain.retire(old);
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Published<T> {
+    fn drop(&mut self) {
+        // SAFETY: `&mut self`: no reader is left; takes back the pointer's own count.
+        drop(unsafe { Arc::from_raw(*self.pointer.get_mut()) });
+    }
+}
+
+/// Bytes of a record and the pin that keeps them mapped. `Sync`, not `Send`: the pin is its thread's.
+pub(crate) struct PinnedBytes<'s> {
+    bytes: NonNull<[u8]>,
+    _pin: Pin<'s>,
+}
+
+// SAFETY: shared access only reads immutable bytes; the pin is dropped by the owning thread, which cannot change
+// because the type is not Send.
+unsafe impl Sync for PinnedBytes<'_> {}
+
+impl<'s> PinnedBytes<'s> {
+    /// Keeps `bytes`, which were borrowed under `pin` or under a pin of the same thread taken before it.
+    pub(crate) fn new(pin: Pin<'s>, find: impl for<'p> FnOnce(&'p Pin<'s>) -> &'p [u8]) -> Self {
+        let bytes = NonNull::from(find(&pin));
+        PinnedBytes { bytes, _pin: pin }
+    }
+}
+
+impl Deref for PinnedBytes<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `new` got the slice for as long as the pin lives, wherever the pin is moved to; it lives in self.
+        unsafe { self.bytes.as_ref() }
+    }
+}

@@ -1,0 +1,471 @@
+//! One file: what programs see of it (the page cache), and what is durable.
+//!
+//! The two differ in *unsynced sectors* and in *pending changes* of length and space. Calls name the pages they
+//! dirty; stores into shared mappings don't, so pages that are mapped, or were since the last look, are compared.
+//! A page that a failed sync should have written *looks clean*: it differs and nothing will write it, until a
+//! program writes it once more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+
+use rustix::io::Errno;
+
+use super::pages::{
+    PAGE, Page, PageSet, Pages, SECTORS, ZEROS, content, copy_page, differing_sectors, holds, page_of,
+    pages_touched, put_page, sector_words,
+};
+use super::random::Random;
+use crate::file::region::{Backing, Region};
+use crate::format::PAGE_BYTES;
+
+/// The longest file, in bytes: address space for that much is reserved for each file in use.
+pub(super) const LENGTH_LIMIT: u64 = 1 << 30;
+
+/// What a power cut can't take away.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Durable {
+    /// May hold pages behind the length, which were written back before the length was.
+    pub(super) pages: Pages,
+    pub(super) length: u64,
+    pub(super) allocated: PageSet,
+}
+
+/// One change of length or space that is not durable; it survives a power cut or not, as a whole.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pending {
+    pub(super) length: Option<u64>,
+    /// Pages whose space was given back.
+    pub(super) zeroed: PageSet,
+    /// Pages for which space was secured.
+    pub(super) reserved: PageSet,
+}
+
+/// A page with unsynced sectors.
+#[derive(Debug, Clone)]
+pub(super) struct Changed {
+    pub(super) page: usize,
+    /// What programs see.
+    pub(super) content: Arc<Page>,
+    /// The unsynced sectors, one bit each.
+    pub(super) sectors: u8,
+}
+
+/// What programs see.
+#[derive(Debug)]
+enum Cache {
+    /// Nobody has opened the file on this disk.
+    Stored(Pages),
+    /// Memory for the longest file; mappings are parts of it.
+    Live(Region),
+}
+
+impl Cache {
+    /// A page, unless it holds just `known`.
+    fn unless(&self, page: usize, known: &Page) -> Option<Arc<Page>> {
+        match self {
+            Cache::Stored(pages) => match pages.get(page) {
+                Some(stored) if **stored != *known => Some(Arc::clone(stored)),
+                None if *known != ZEROS => Some(Arc::new(ZEROS)),
+                _ => None,
+            },
+            Cache::Live(memory) => {
+                // Compared once more: a program may be storing meanwhile.
+                let differs = !holds(memory, page, known);
+                differs.then(|| copy_page(memory, page)).filter(|copy| copy != known).map(Arc::new)
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SharedMapping {
+    pages: Range<usize>,
+    /// Gone as soon as the mapping is.
+    alive: Weak<dyn Backing>,
+}
+
+/// Who holds the advisory lock, by handle.
+#[derive(Debug, Default)]
+pub(super) struct Locks {
+    pub(super) writer: Option<u64>,
+    pub(super) readers: BTreeSet<u64>,
+}
+
+/// One file.
+#[derive(Debug)]
+pub(super) struct File {
+    cache: Cache,
+    length: u64,
+    allocated: PageSet,
+    durable: Durable,
+    pending: Vec<Pending>,
+    /// Pages that calls have changed since they were last seen to be durable.
+    dirty: PageSet,
+    mapped: Vec<SharedMapping>,
+    /// Pages that look clean and are not, with what they held when the sync failed.
+    looks_clean: BTreeMap<usize, Arc<Page>>,
+    pub(super) locks: Locks,
+    /// Open handles.
+    pub(super) handles: u64,
+}
+
+impl File {
+    /// A file of which all is durable.
+    pub(super) fn new(durable: Durable) -> Self {
+        File {
+            cache: Cache::Stored(durable.pages.clone()),
+            length: durable.length,
+            allocated: durable.allocated.clone(),
+            durable,
+            pending: Vec::new(),
+            dirty: PageSet::default(),
+            mapped: Vec::new(),
+            looks_clean: BTreeMap::new(),
+            locks: Locks::default(),
+            handles: 0,
+        }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// How many pages of space the file takes.
+    pub(super) fn pages_allocated(&self) -> u64 {
+        self.allocated.count()
+    }
+
+    /// The page cache, which is made when it is first needed.
+    pub(super) fn memory(&mut self) -> io::Result<Region> {
+        let pages = match &self.cache {
+            Cache::Live(memory) => return Ok(memory.clone()),
+            Cache::Stored(pages) => pages,
+        };
+        let memory = Region::anonymous(LENGTH_LIMIT as usize)?;
+        for (number, page) in pages.present().take_while(|(number, _)| number * PAGE < LENGTH_LIMIT as usize) {
+            put_page(&memory, number * PAGE, page);
+        }
+        self.cache = Cache::Live(memory.clone());
+        Ok(memory)
+    }
+
+    /// Fills `bytes`, which lie within the file.
+    pub(super) fn read(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let memory = self.memory()?;
+        let mut done = 0;
+        for page in pages_touched(offset, bytes.len() as u64) {
+            let copy = copy_page(&memory, page);
+            let skip = offset as usize + done - page * PAGE;
+            let take = (PAGE - skip).min(bytes.len() - done);
+            for (at, byte) in bytes[done..done + take].iter_mut().enumerate() {
+                *byte = copy[(skip + at) / 8].to_ne_bytes()[(skip + at) % 8];
+            }
+            done += take;
+        }
+        Ok(())
+    }
+
+    /// Writes as much of `bytes` as `free_pages` more pages of space allow; returns how much that was.
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], mut free_pages: u64) -> io::Result<usize> {
+        let memory = self.memory()?;
+        let mut done = 0;
+        for page in pages_touched(offset, bytes.len() as u64) {
+            if !self.allocated.contains(page) {
+                if free_pages == 0 {
+                    break;
+                }
+                free_pages -= 1;
+                self.allocated.insert(page);
+            }
+            let at = offset as usize + done;
+            let take = ((page + 1) * PAGE - at).min(bytes.len() - done);
+            memory.copy_in_unaligned(at, &bytes[done..done + take]);
+            self.touch(page);
+            done += take;
+        }
+        if done > 0 {
+            self.extend(offset + done as u64);
+        }
+        Ok(done)
+    }
+
+    /// A call has changed a page, or has written what it held before.
+    fn touch(&mut self, page: usize) {
+        self.dirty.insert(page);
+        self.looks_clean.remove(&page);
+    }
+
+    /// Makes the file longer if it is shorter than `length`.
+    pub(super) fn extend(&mut self, length: u64) {
+        if length > self.length {
+            self.length = length;
+            self.pending.push(Pending { length: Some(length), ..Pending::default() });
+        }
+    }
+
+    pub(super) fn set_length(&mut self, length: u64) -> io::Result<()> {
+        if length >= self.length {
+            self.extend(length);
+            return Ok(());
+        }
+        let end = page_of(self.length.next_multiple_of(PAGE_BYTES)).max(self.allocated.end());
+        let whole = page_of(length.next_multiple_of(PAGE_BYTES));
+        self.zero_bytes(length..(whole * PAGE) as u64)?;
+        let zeroed = self.zero_pages(whole..end)?;
+        self.length = length;
+        self.pending.push(Pending { length: Some(length), zeroed, ..Pending::default() });
+        Ok(())
+    }
+
+    /// How many pages of space a range still needs.
+    pub(super) fn pages_missing(&self, offset: u64, len: u64) -> u64 {
+        pages_touched(offset, len).filter(|page| !self.allocated.contains(*page)).count() as u64
+    }
+
+    /// Secures at most `most` pages of space for a range, from its beginning.
+    pub(super) fn reserve(&mut self, offset: u64, len: u64, most: u64) {
+        let mut reserved = PageSet::default();
+        let missing = pages_touched(offset, len).filter(|page| !self.allocated.contains(*page));
+        missing.take(most as usize).for_each(|page| reserved.insert(page));
+        self.allocated.union(&reserved);
+        self.pending.push(Pending { reserved, ..Pending::default() });
+    }
+
+    pub(super) fn punch(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        let end = (offset + len).min(LENGTH_LIMIT);
+        let first = page_of(offset.next_multiple_of(PAGE_BYTES));
+        let last = page_of(end);
+        if first > last {
+            return self.zero_bytes(offset..end);
+        }
+        self.zero_bytes(offset..(first * PAGE) as u64)?;
+        self.zero_bytes((last * PAGE) as u64..end)?;
+        let zeroed = self.zero_pages(first..last)?;
+        self.pending.push(Pending { zeroed, ..Pending::default() });
+        Ok(())
+    }
+
+    /// Zeroes a part of one page, in place.
+    fn zero_bytes(&mut self, range: Range<u64>) -> io::Result<()> {
+        if range.start < range.end && self.may_hold_data(page_of(range.start)) {
+            let zeros = vec![0; (range.end - range.start) as usize];
+            self.memory()?.copy_in_unaligned(range.start as usize, &zeros);
+            self.touch(page_of(range.start));
+        }
+        Ok(())
+    }
+
+    /// Gives the space of whole pages back.
+    fn zero_pages(&mut self, pages: Range<usize>) -> io::Result<PageSet> {
+        let mut zeroed = PageSet::default();
+        if pages.is_empty() {
+            return Ok(zeroed);
+        }
+        self.memory()?.drop_copies(pages.start * PAGE, pages.len() * PAGE);
+        zeroed.insert_all(pages.clone());
+        self.allocated.subtract(&zeroed);
+        self.dirty.union(&zeroed);
+        self.looks_clean.retain(|page, _| !pages.contains(page));
+        Ok(zeroed)
+    }
+
+    /// Whether a page can hold anything but zeros.
+    fn may_hold_data(&self, page: usize) -> bool {
+        self.durable.pages.get(page).is_some()
+            || self.dirty.contains(page)
+            || self.looks_clean.contains_key(&page)
+            || self.mapped.iter().any(|mapped| mapped.pages.contains(&page))
+    }
+
+    /// A mapping of the page cache itself.
+    pub(super) fn map_shared(&mut self, offset: u64, len: usize, backing: Arc<dyn Backing>) -> io::Result<Region> {
+        let memory = self.memory()?;
+        self.mapped.push(SharedMapping {
+            pages: pages_touched(offset, len as u64),
+            alive: Arc::downgrade(&backing),
+        });
+        Ok(Region::simulated(&memory, offset as usize, len, backing).ok_or(Errno::INVAL)?)
+    }
+
+    /// A mapping of a copy.
+    pub(super) fn map_private(&mut self, offset: u64, len: usize, backing: Arc<dyn Backing>) -> io::Result<Region> {
+        let copy = Region::anonymous(len.next_multiple_of(PAGE))?;
+        let memory = self.memory()?;
+        for page in pages_touched(offset, len as u64).filter(|page| self.may_hold_data(*page)) {
+            put_page(&copy, page * PAGE - offset as usize, &copy_page(&memory, page));
+        }
+        Ok(Region::simulated(&copy, 0, len, backing).ok_or(Errno::INVAL)?)
+    }
+
+    /// Fills pages of a private mapping, which begins at `start` of the file, with what the file holds.
+    pub(super) fn reload(&mut self, mapping: &Region, start: u64, offset: usize, len: usize) {
+        if let Cache::Live(memory) = &self.cache {
+            for at in (offset..offset + len).step_by(PAGE) {
+                put_page(mapping, at, &copy_page(memory, page_of(start + at as u64)));
+            }
+        }
+    }
+
+    /// A mapped store finds or takes the space it needs; false where there is none, which is a SIGBUS.
+    pub(super) fn fault_in(&mut self, offset: u64, len: u64, free_pages: u64) -> bool {
+        let missing = self.pages_missing(offset, len);
+        if missing > 0 && missing <= free_pages {
+            pages_touched(offset, len).for_each(|page| self.allocated.insert(page));
+        }
+        missing <= free_pages
+    }
+
+    /// Every page with unsynced sectors that a write-back would find, in ascending order.
+    fn unsynced(&mut self) -> Vec<Changed> {
+        let mut candidates = self.dirty.clone();
+        for mapped in &self.mapped {
+            candidates.insert_all(mapped.pages.clone());
+        }
+        let File { dirty, mapped, .. } = self;
+        mapped.retain(|mapped| {
+            let alive = mapped.alive.strong_count() > 0;
+            if !alive {
+                dirty.insert_all(mapped.pages.clone());
+            }
+            alive
+        });
+        candidates.iter().filter_map(|page| self.unsynced_page(page)).collect()
+    }
+
+    fn unsynced_page(&mut self, page: usize) -> Option<Changed> {
+        let durable = self.durable.pages.words(page);
+        let now = self.cache.unless(page, durable);
+        let lies = self.looks_clean.get(&page).is_some_and(|failed| now.as_ref() == Some(failed));
+        if !lies {
+            self.looks_clean.remove(&page);
+        }
+        let Some(content) = now.filter(|_| !lies) else {
+            self.dirty.remove(page);
+            return None;
+        };
+        let sectors = differing_sectors(&content, durable);
+        Some(Changed { page, content, sectors })
+    }
+
+    /// Makes everything durable that does not look clean.
+    pub(super) fn sync(&mut self) {
+        for changed in self.unsynced() {
+            self.allocated.insert(changed.page);
+            self.durable.pages.set(changed.page, content(*changed.content));
+        }
+        self.durable.length = self.length;
+        self.durable.pages.cut(self.length);
+        self.durable.allocated = self.allocated.clone();
+        self.pending.clear();
+        self.dirty = PageSet::default();
+    }
+
+    /// A sync that fails: some pages get through, some in part, at least one not at all; those look clean now.
+    pub(super) fn fail_sync(&mut self, random: &mut Random) {
+        let mut unsynced = self.unsynced();
+        unsynced.retain(|changed| !self.is_hole(changed));
+        let victim = random.below(unsynced.len() as u64) as usize;
+        for (number, changed) in unsynced.into_iter().enumerate() {
+            let chosen = if number == victim { 0 } else { changed.sectors & random.sectors() };
+            self.write_sectors(&changed, chosen);
+            if chosen != changed.sectors {
+                self.dirty.remove(changed.page);
+                self.looks_clean.insert(changed.page, changed.content);
+            }
+        }
+    }
+
+    /// Whether a page differs only because its space was given back: no write-back concerns it.
+    fn is_hole(&self, changed: &Changed) -> bool {
+        *changed.content == ZEROS && self.pending.iter().any(|pending| pending.zeroed.contains(changed.page))
+    }
+
+    /// Makes some unsynced sectors durable before anyone asks; returns how many.
+    pub(super) fn write_back(&mut self, random: &mut Random) -> u64 {
+        let mut written = 0;
+        for changed in self.unsynced() {
+            let chosen = changed.sectors & random.sectors();
+            self.write_sectors(&changed, chosen);
+            written += u64::from(chosen.count_ones());
+        }
+        written
+    }
+
+    /// Makes sectors of a page durable, and with them that the page's space was given back before.
+    fn write_sectors(&mut self, changed: &Changed, sectors: u8) {
+        if sectors == 0 {
+            return;
+        }
+        for pending in &mut self.pending {
+            if pending.zeroed.contains(changed.page) {
+                pending.zeroed.remove(changed.page);
+                self.durable.pages.set(changed.page, None);
+            }
+        }
+        let page = self.durable.pages.page_mut(changed.page);
+        for sector in (0..SECTORS).filter(|sector| sectors >> sector & 1 == 1) {
+            page[sector_words(sector)].copy_from_slice(&changed.content[sector_words(sector)]);
+        }
+        self.durable.allocated.insert(changed.page);
+        self.allocated.insert(changed.page);
+    }
+
+    /// What a crash at this moment starts from.
+    pub(super) fn freeze(&mut self) -> Frozen {
+        Frozen {
+            unsynced: self.unsynced(),
+            durable: self.durable.clone(),
+            length: self.length,
+            allocated: self.allocated.clone(),
+            pending: self.pending.clone(),
+            looks_clean: self.looks_clean.clone(),
+        }
+    }
+}
+
+/// A file at one moment.
+#[derive(Debug)]
+pub(super) struct Frozen {
+    pub(super) durable: Durable,
+    pub(super) length: u64,
+    pub(super) allocated: PageSet,
+    pub(super) pending: Vec<Pending>,
+    pub(super) unsynced: Vec<Changed>,
+    pub(super) looks_clean: BTreeMap<usize, Arc<Page>>,
+}
+
+impl Frozen {
+    /// What programs see.
+    pub(super) fn cached(&self) -> Pages {
+        let mut pages = self.durable.pages.clone();
+        let looks_clean = self.looks_clean.iter().map(|(page, content)| (*page, content));
+        for (page, content) in looks_clean.chain(self.unsynced.iter().map(|it| (it.page, &it.content))) {
+            pages.set(page, Some(Arc::clone(content)));
+        }
+        pages
+    }
+
+    /// The file as it is found when only its programs have died: in the page cache. Nothing is locked, and the
+    /// cache may have dropped pages that look clean.
+    pub(super) fn after_kill(&self, random: &mut Random) -> File {
+        let mut file = File::new(self.durable.clone());
+        let mut pages = self.cached();
+        for (page, content) in &self.looks_clean {
+            if random.coin() {
+                pages.set(*page, self.durable.pages.get(*page).cloned());
+            } else {
+                file.looks_clean.insert(*page, Arc::clone(content));
+            }
+        }
+        self.unsynced.iter().for_each(|changed| file.dirty.insert(changed.page));
+        File {
+            cache: Cache::Stored(pages),
+            length: self.length,
+            allocated: self.allocated.clone(),
+            pending: self.pending.clone(),
+            ..file
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Space in the file: which bytes are free, and leases for those that are not.
+//!
+//! An [`Extent`] is a lease: whoever holds it may use its bytes, dropping it gives them back. Bytes that are given
+//! back while a header on disk still names them stay where they are until a later header no longer does (D8); a
+//! lease is dropped only when no reader can see it any more, because whoever holds one retires it through the
+//! epochs.
+//!
+//! Free extents coalesce. What becomes free is punched, so that the file gives the space back.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::file::media::Media;
+use crate::format::bucket::Position;
+use crate::format::{PAGE_BYTES, page_round_up};
+
+/// What an extent is for; decides how its space is made ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Reads as zeros, costs nothing until a checkpoint writes it.
+    Index,
+    /// Preallocated, so that a store into its mapping can't hit a full disk; what it holds is of no meaning.
+    Log,
+    /// Written by calls before it is named.
+    Checkpoint,
+}
+
+impl Use {
+    fn what(self) -> &'static str {
+        match self {
+            Use::Index => "a bucket array",
+            Use::Log => "a log segment",
+            Use::Checkpoint => "a checkpoint",
+        }
+    }
+}
+
+/// The free and the leased parts of one file.
+pub(crate) struct Space {
+    media: Arc<dyn Media>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Free runs: offset to length. Never adjacent.
+    free: BTreeMap<u64, u64>,
+    /// The file's length as far as it was used.
+    end: u64,
+    /// Offsets of extents that the last durable header names.
+    named: HashSet<u64>,
+    /// Offsets that a header names which may or may not be durable.
+    naming: HashSet<u64>,
+    /// Extents given back while they were named.
+    waiting: Vec<(u64, u64)>,
+}
+
+/// A lease on a run of bytes.
+pub(crate) struct Extent {
+    space: Arc<Space>,
+    offset: u64,
+    bytes: u64,
+}
+
+impl Extent {
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Extent {
+    fn drop(&mut self) {
+        self.space.give_back(self.offset, self.bytes);
+    }
+}
+
+impl Space {
+    /// The space of a file of which `taken` extents are in use; those are claimed one by one with
+    /// [`Space::claim`].
+    pub(crate) fn new(media: Arc<dyn Media>, length: u64) -> Arc<Self> {
+        let end = length - length % PAGE_BYTES;
+        let mut free = BTreeMap::new();
+        if end > 2 * PAGE_BYTES {
+            free.insert(2 * PAGE_BYTES, end - 2 * PAGE_BYTES);
+        }
+        let end = end.max(2 * PAGE_BYTES);
+        let state = State { free, end, named: HashSet::new(), naming: HashSet::new(), waiting: Vec::new() };
+        Arc::new(Space { media, state: Mutex::new(state) })
+    }
+
+    /// Leases an extent that a header or the log names.
+    pub(crate) fn claim(self: &Arc<Self>, offset: u64, bytes: u64) -> Result<Extent> {
+        let taken = || Error::corrupt("extent", offset, "space that nothing else uses", bytes);
+        let mut state = self.lock();
+        let (&start, &len) = state.free.range(..=offset).next_back().ok_or_else(taken)?;
+        let end = offset.checked_add(bytes).filter(|&end| end <= start + len).ok_or_else(taken)?;
+        state.free.remove(&start);
+        state.insert_free(start, offset - start);
+        state.insert_free(end, start + len - end);
+        Ok(Extent { space: Arc::clone(self), offset, bytes })
+    }
+
+    /// Leases `bytes` (rounded up to pages) at a multiple of `align`.
+    pub(crate) fn allocate(self: &Arc<Self>, bytes: u64, align: u64, purpose: Use) -> Result<Extent> {
+        let bytes = page_round_up(bytes);
+        let offset = self.lock().take(bytes, align);
+        // From here on the drop of the lease gives the run back, whatever fails.
+        let extent = Extent { space: Arc::clone(self), offset, bytes };
+        if purpose == Use::Log && offset + bytes > Position::END_OFFSET {
+            return Err(Error::TooLarge { what: "the file", len: offset + bytes, limit: Position::END_OFFSET });
+        }
+        self.make_ready(&extent, purpose).map_err(no_space(purpose.what(), bytes))?;
+        Ok(extent)
+    }
+
+    fn make_ready(&self, extent: &Extent, purpose: Use) -> std::io::Result<()> {
+        let (offset, bytes) = (extent.offset, extent.bytes);
+        if self.media.length()? < offset + bytes {
+            self.media.set_length(offset + bytes)?;
+        }
+        match purpose {
+            // Whether or not it was punched when it was freed: a punch can be lost (D12).
+            Use::Index => self.media.punch(offset, bytes),
+            Use::Log | Use::Checkpoint => self.media.allocate(offset, bytes),
+        }
+    }
+
+    /// Tells which extents a header names that is about to be written.
+    pub(crate) fn begin_naming(&self, offsets: HashSet<u64>) {
+        self.lock().naming.extend(offsets);
+    }
+
+    /// That header is durable: what only older headers named is free.
+    pub(crate) fn commit_naming(&self, offsets: HashSet<u64>) {
+        let freed = {
+            let mut state = self.lock();
+            state.named = offsets;
+            state.naming.clear();
+            let waiting = std::mem::take(&mut state.waiting);
+            let (still, freed): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|(offset, _)| state.named.contains(offset));
+            state.waiting = still;
+            freed
+        };
+        freed.into_iter().for_each(|(offset, bytes)| self.free(offset, bytes));
+    }
+
+    /// Cuts free space off the end of the file. Only when nothing maps it: at a close.
+    pub(crate) fn truncate(&self) -> std::io::Result<()> {
+        let mut state = self.lock();
+        if let Some((&offset, &len)) = state.free.last_key_value()
+            && offset + len == state.end
+        {
+            state.free.remove(&offset);
+            state.end = offset;
+        }
+        let end = state.end;
+        drop(state);
+        if self.media.length()? > end {
+            self.media.set_length(end)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that are free for use, and bytes that wait for a header.
+    pub(crate) fn free_bytes(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.free.values().sum(), state.waiting.iter().map(|(_, bytes)| bytes).sum())
+    }
+
+    fn give_back(&self, offset: u64, bytes: u64) {
+        {
+            let mut state = self.lock();
+            if state.named.contains(&offset) || state.naming.contains(&offset) {
+                state.waiting.push((offset, bytes));
+                return;
+            }
+        }
+        self.free(offset, bytes);
+    }
+
+    fn free(&self, offset: u64, bytes: u64) {
+        // A punch that fails costs space, nothing else: whoever takes the run makes it ready again.
+        let _ = self.media.punch(offset, bytes);
+        self.lock().insert_free(offset, bytes);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// First fit, else the end of the file.
+    fn take(&mut self, bytes: u64, align: u64) -> u64 {
+        let fit = self.free.iter().find_map(|(&start, &len)| {
+            let offset = start.next_multiple_of(align);
+            (offset + bytes <= start + len).then_some((start, len, offset))
+        });
+        if let Some((start, len, offset)) = fit {
+            self.free.remove(&start);
+            self.insert_free(start, offset - start);
+            self.insert_free(offset + bytes, start + len - offset - bytes);
+            return offset;
+        }
+        let offset = self.end.next_multiple_of(align);
+        let gap = offset - self.end;
+        self.insert_free(self.end, gap);
+        self.end = offset + bytes;
+        offset
+    }
+
+    fn insert_free(&mut self, mut offset: u64, mut len: u64) {
+        if len == 0 {
+            return;
+        }
+        if let Some((&before, &before_len)) = self.free.range(..offset).next_back()
+            && before + before_len == offset
+        {
+            self.free.remove(&before);
+            (offset, len) = (before, before_len + len);
+        }
+        if let Some(after_len) = self.free.remove(&(offset + len)) {
+            len += after_len;
+        }
+        self.free.insert(offset, len);
+    }
+}
+
+/// Tells a full disk from other trouble.
+pub(crate) fn no_space(what: &'static str, needed_bytes: u64) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| match source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Error::NoSpace { what, needed_bytes }
+        }
+        _ => Error::Io { action: what, source },
+    }
+}

@@ -1,0 +1,295 @@
+//! Records of the log: a header of 8 or 16 bytes, the key, the value, padding to 8 bytes.
+//!
+//! ```text
+//! small:  crc u32 | kind u8 | key_len u8 | value_len u16                                | key | value
+//! large:  crc u32 | kind u8 | key_len u24 | value_len u32 | value_crc u32               | key | value
+//! ```
+//!
+//! Large is bit 7 of the kind; bit 6 is bit 24 of a large record's key length, so that 16 MiB fit. A small
+//! record's checksum covers everything behind it; a large one has two, so that comparing a key need not read
+//! the value (C13). Checksums start from a salt of segment and offset: a stale record in reused space, or one
+//! that was written to the wrong place, fails (D1). Zeros are no record.
+
+use crate::error::{Detail, Error, Result};
+
+/// The largest key, in bytes: 16 MiB.
+pub const MAX_KEY_BYTES: u64 = 1 << 24;
+/// The largest value, in bytes: 4 GiB - 1.
+pub const MAX_VALUE_BYTES: u64 = u32::MAX as u64;
+/// Bytes of a small record's header; every record has at least these.
+pub const SMALL_HEADER_BYTES: usize = 8;
+/// Bytes of a large record's header.
+pub const LARGE_HEADER_BYTES: usize = 16;
+/// Bytes of a sync mark: a small header and three words.
+pub const SYNC_MARK_BYTES: u64 = SMALL_HEADER_BYTES as u64 + 24;
+/// Bytes of a growth record: a small header and one word.
+pub const GROW_BYTES: u64 = SMALL_HEADER_BYTES as u64 + 8;
+
+const LARGE: u8 = 1 << 7;
+const KEY_LEN_BIT_24: u8 = 1 << 6;
+const VALUE_SALT: u32 = 0x7f4a_7c15;
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// The key has this value from now on.
+    Put = 1,
+    /// The key is gone.
+    Remove = 2,
+    /// Every key is gone.
+    Clear = 3,
+    /// A growth starts; the value is one word: [`GROW_DOUBLE`] or [`GROW_SAME_SIZE`] (D15).
+    Grow = 4,
+    /// The log is durable up to the position that the value names (D4).
+    SyncMark = 5,
+    /// Bytes without a meaning, to be passed over (D3).
+    Filler = 6,
+}
+
+/// The value of a growth record: the array doubles.
+pub const GROW_DOUBLE: u64 = 1;
+/// The value of a growth record: a new array of the same size.
+pub const GROW_SAME_SIZE: u64 = 2;
+
+impl Kind {
+    fn from_bits(bits: u8) -> Option<Kind> {
+        Some(match bits & !(LARGE | KEY_LEN_BIT_24) {
+            1 => Kind::Put,
+            2 => Kind::Remove,
+            3 => Kind::Clear,
+            4 => Kind::Grow,
+            5 => Kind::SyncMark,
+            6 => Kind::Filler,
+            _ => return None,
+        })
+    }
+}
+
+/// What the checksums of one segment's records start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Salt(u32);
+
+impl Salt {
+    /// The salt of a segment.
+    pub fn new(file_id: &[u8; 16], epoch: u64, sequence: u64) -> Self {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(file_id);
+        crc.update(&epoch.to_le_bytes());
+        crc.update(&sequence.to_le_bytes());
+        Salt(crc.finalize())
+    }
+
+    /// The start of the checksum of a record at this file offset.
+    #[inline]
+    fn at(self, offset: u64) -> u32 {
+        self.0.wrapping_add(((offset >> 3) as u32).wrapping_mul(0x9e37_79b1))
+    }
+}
+
+/// The lengths and the kind of a record; its checksum has not been looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What the record says.
+    pub kind: Kind,
+    /// Bytes in the key.
+    pub key_len: u32,
+    /// Bytes in the value.
+    pub value_len: u32,
+    large: bool,
+}
+
+impl Frame {
+    /// The frame that a record with these parts gets.
+    pub fn new(kind: Kind, key_len: usize, value_len: usize) -> Result<Frame> {
+        let too_large = |what, len: usize, limit| Error::TooLarge { what, len: len as u64, limit };
+        if key_len as u64 > MAX_KEY_BYTES {
+            return Err(too_large("a key", key_len, MAX_KEY_BYTES));
+        }
+        if value_len as u64 > MAX_VALUE_BYTES {
+            return Err(too_large("a value", value_len, MAX_VALUE_BYTES));
+        }
+        let large = key_len > usize::from(u8::MAX) || value_len > usize::from(u16::MAX);
+        Ok(Frame { kind, key_len: key_len as u32, value_len: value_len as u32, large })
+    }
+
+    /// Takes the first bytes of a record apart; `None` where they can't be one.
+    #[inline]
+    pub fn decode(head: &[u8]) -> Option<Frame> {
+        let first: [u8; 8] = head.get(..8)?.try_into().ok()?;
+        let kind = Kind::from_bits(first[4])?;
+        if first[4] & LARGE == 0 {
+            let value_len = u16::from_le_bytes([first[6], first[7]]);
+            let plain = first[4] & KEY_LEN_BIT_24 == 0;
+            return plain.then_some(Frame {
+                kind,
+                key_len: first[5].into(),
+                value_len: value_len.into(),
+                large: false,
+            });
+        }
+        let bit_24 = u8::from(first[4] & KEY_LEN_BIT_24 != 0);
+        let key_len = u32::from_le_bytes([first[5], first[6], first[7], bit_24]);
+        let value_len = u32::from_le_bytes(head.get(8..12)?.try_into().ok()?);
+        (u64::from(key_len) <= MAX_KEY_BYTES).then_some(Frame { kind, key_len, value_len, large: true })
+    }
+
+    /// Whether key and value have checksums of their own.
+    pub fn is_large(&self) -> bool {
+        self.large
+    }
+
+    /// Bytes before the key.
+    #[inline]
+    pub fn header_bytes(&self) -> usize {
+        if self.large { LARGE_HEADER_BYTES } else { SMALL_HEADER_BYTES }
+    }
+
+    /// Bytes that the checksum of header and key covers, from the record's beginning: all of a small record,
+    /// all but the value of a large one.
+    #[inline]
+    pub fn head_bytes(&self) -> usize {
+        let value = if self.large { 0 } else { self.value_len as usize };
+        self.header_bytes() + self.key_len as usize + value
+    }
+
+    /// Bytes up to the padding.
+    #[inline]
+    pub fn unpadded_bytes(&self) -> usize {
+        self.header_bytes() + self.key_len as usize + self.value_len as usize
+    }
+
+    /// Bytes in the whole record, padding included.
+    #[inline]
+    pub fn bytes(&self) -> u64 {
+        (self.unpadded_bytes() as u64).next_multiple_of(8)
+    }
+
+    /// The header of a record with these parts at this file offset.
+    pub fn encode(&self, key: &[u8], value: &[u8], salt: Salt, offset: u64) -> Head {
+        let salt = salt.at(offset);
+        let mut bytes = [0; LARGE_HEADER_BYTES];
+        if self.large {
+            let len = self.key_len.to_le_bytes();
+            bytes[4] = self.kind as u8 | LARGE | if len[3] != 0 { KEY_LEN_BIT_24 } else { 0 };
+            bytes[5..8].copy_from_slice(&len[..3]);
+            bytes[8..12].copy_from_slice(&self.value_len.to_le_bytes());
+            bytes[12..].copy_from_slice(&crc(salt ^ VALUE_SALT, &[value]).to_le_bytes());
+            let head_crc = crc(salt, &[&bytes[4..], key]);
+            bytes[..4].copy_from_slice(&head_crc.to_le_bytes());
+        } else {
+            bytes[4] = self.kind as u8;
+            bytes[5] = self.key_len as u8;
+            bytes[6..8].copy_from_slice(&(self.value_len as u16).to_le_bytes());
+            let head_crc = crc(salt, &[&bytes[4..8], key, value]);
+            bytes[..4].copy_from_slice(&head_crc.to_le_bytes());
+        }
+        Head { bytes, len: self.header_bytes() }
+    }
+
+    /// Checks header and key (and the value of a small record) against their checksum. `head` has
+    /// [`Frame::head_bytes`] bytes.
+    #[inline]
+    pub fn verify_head(&self, head: &[u8], salt: Salt, offset: u64) -> Result<()> {
+        compare("record", offset, head, crc(salt.at(offset), &[&head[4..]]))
+    }
+
+    /// Checks the value of a large record. `record` has [`Frame::unpadded_bytes`] bytes.
+    pub fn verify_value(&self, record: &[u8], salt: Salt, offset: u64) -> Result<()> {
+        if !self.large {
+            return Ok(());
+        }
+        let value = &record[self.head_bytes()..];
+        compare("value of a record", offset, &record[12..16], crc(salt.at(offset) ^ VALUE_SALT, &[value]))
+    }
+}
+
+/// An encoded record header.
+pub struct Head {
+    bytes: [u8; LARGE_HEADER_BYTES],
+    len: usize,
+}
+
+impl Head {
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+#[inline]
+fn crc(start: u32, parts: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(start);
+    parts.iter().for_each(|part| hasher.update(part));
+    hasher.finalize()
+}
+
+#[inline]
+fn compare(what: &'static str, offset: u64, stored: &[u8], found: u32) -> Result<()> {
+    let expected = u32::from_le_bytes([stored[0], stored[1], stored[2], stored[3]]);
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::corrupt(what, offset, Detail::Crc(expected), Detail::Crc(found)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(kind: Kind, key: &[u8], value: &[u8], salt: Salt, offset: u64) -> (Frame, Vec<u8>) {
+        let frame = Frame::new(kind, key.len(), value.len()).unwrap();
+        let mut bytes = frame.encode(key, value, salt, offset).as_bytes().to_vec();
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(value);
+        (frame, bytes)
+    }
+
+    #[test]
+    fn records_survive_the_round_trip() {
+        let salt = Salt::new(&[9; 16], 1, 2);
+        let big = vec![7; 1 << 24];
+        for (key, value) in [
+            (&b""[..], &b""[..]),
+            (b"key", b"value"),
+            (&big[..255], &big[..65535]),
+            (&big[..256], b""),
+            (b"k", &big[..65536]),
+            (&big, b"16 MiB of key"),
+        ] {
+            let (frame, bytes) = build(Kind::Put, key, value, salt, 4096);
+            assert_eq!(Frame::decode(&bytes), Some(frame));
+            assert_eq!(frame.is_large(), key.len() > 255 || value.len() > 65535);
+            assert_eq!(frame.unpadded_bytes(), bytes.len());
+            frame.verify_head(&bytes[..frame.head_bytes()], salt, 4096).unwrap();
+            frame.verify_value(&bytes, salt, 4096).unwrap();
+            assert!(frame.verify_head(&bytes[..frame.head_bytes()], salt, 4104).is_err(), "another place");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let salt = Salt::new(&[9; 16], 1, 2);
+        for value_len in [30, 70_000] {
+            let (_, bytes) = build(Kind::Put, b"a key", &vec![5; value_len], salt, 800);
+            for bit in (0..bytes.len() * 8).step_by(if value_len > 1000 { 997 } else { 1 }) {
+                let mut bytes = bytes.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let intact = Frame::decode(&bytes).is_some_and(|frame| {
+                    bytes.len() >= frame.unpadded_bytes()
+                        && frame.verify_head(&bytes[..frame.head_bytes()], salt, 800).is_ok()
+                        && frame.verify_value(&bytes[..frame.unpadded_bytes()], salt, 800).is_ok()
+                });
+                assert!(!intact, "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_are_no_record_and_sizes_have_limits() {
+        assert_eq!(Frame::decode(&[0; 16]), None);
+        assert!(Frame::new(Kind::Put, 1 << 24, 0).is_ok());
+        assert!(matches!(Frame::new(Kind::Put, (1 << 24) + 1, 0), Err(Error::TooLarge { .. })));
+        assert!(matches!(Frame::new(Kind::Put, 0, 1 << 32), Err(Error::TooLarge { .. })));
+    }
+}

@@ -1,0 +1,188 @@
+//! Growing: the start, the evacuation of an old bucket, the end; and clearing, which is a start from nothing.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::bucket::{CELLS, Cell, Hash, Tophash, TophashWord};
+use crate::seam::{Arrays, Pages};
+
+use super::array::{Array, Bucket, BucketIndex, Chain};
+use super::assign::{Table, prepared, secured};
+use super::counters::Counters;
+use super::geometry::{Geometry, Growth, Host, Old};
+use super::plan::{Evacuation, Plan, Start};
+
+/// A clear that has been prepared: the fresh array.
+#[must_use = "a plan that is not carried out has changed nothing"]
+pub struct ClearPlan<P> {
+    geometry: Arc<Geometry<P>>,
+}
+
+impl<P: Pages> Table<P> {
+    /// Begins the growth that the log says began here (D15).
+    pub fn replay_growth<H: Host<Pages = P>>(&mut self, host: &H, growth: Growth) -> Result<()> {
+        let b = self.geometry.array.b();
+        if self.growing() || growth.new_b(b) > super::MAX_B {
+            let expected = "no growth, since one is under way or the table has its largest size";
+            return Err(Error::corrupt("growth record of the log", 0, expected, "the start of a growth"));
+        }
+        let start = self.reserve_growth(host, growth)?;
+        self.start_growth(host, start);
+        Ok(())
+    }
+
+    /// Prepares a clear: takes a fresh array of the same size (C5, D20).
+    pub fn prepare_clear<A: Arrays<Pages = P>>(&mut self, arrays: &A) -> Result<ClearPlan<P>> {
+        let b = self.geometry.array.b();
+        let main = arrays.reserve(Array::<P>::main_bytes(b))?;
+        let array = Arc::new(Array::new(b, main));
+        let clears = self.geometry.clears.wrapping_add(1);
+        Ok(ClearPlan { geometry: Arc::new(Geometry { array, old: None, clears }) })
+    }
+
+    /// Empties the table. Readers that are under way go on in the arrays that were, and iterations end.
+    pub fn clear<H: Host<Pages = P>>(&mut self, host: &H, plan: ClearPlan<P>) {
+        debug_assert_eq!(plan.geometry.clears, self.geometry.clears.wrapping_add(1), "a clear is carried out once");
+        self.geometry = plan.geometry;
+        self.counters = Counters {
+            next_overflow: self.geometry.array.buckets(),
+            clears: self.geometry.clears,
+            ..Counters::default()
+        };
+        host.publish(&self.geometry);
+    }
+
+    /// What puts and removes have in common: the start of a growth where one is planned, and the grow work.
+    pub(super) fn begin<H: Host<Pages = P>>(&mut self, host: &H, plan: Plan<P>, hash: Hash) {
+        debug_assert_eq!(plan.made_for, self.counters, "nothing may change between the two phases");
+        if let Some(start) = plan.start {
+            self.start_growth(host, start);
+        }
+        let Some(work) = plan.work else { return };
+        let geometry = Arc::clone(&self.geometry);
+        let Some(old) = &geometry.old else {
+            return debug_assert!(false, "grow work is planned for a growth alone");
+        };
+        for evacuation in work.evacuations.iter().flatten() {
+            self.evacuate(old, evacuation, hash);
+        }
+        self.counters.nevacuate = work.nevacuate;
+        if work.nevacuate == old.array.buckets() {
+            self.end_growth(host);
+        }
+    }
+
+    /// Go's `hashGrow`. Published before the first mark is set, so that whoever meets a mark finds the new
+    /// array (C3).
+    fn start_growth<H: Host<Pages = P>>(&mut self, host: &H, start: Start<P>) {
+        self.counters.old_next_overflow = self.counters.next_overflow;
+        self.counters.next_overflow = start.geometry.array.buckets();
+        self.counters.nevacuate = 0;
+        self.counters.noverflow = 0;
+        self.geometry = start.geometry;
+        host.publish(&self.geometry);
+    }
+
+    /// Published after the last mark is set; the old array goes when the last reader has left it.
+    fn end_growth<H: Host<Pages = P>>(&mut self, host: &H) {
+        self.counters.old_next_overflow = 0;
+        self.counters.nevacuate = 0;
+        let Geometry { array, clears, .. } = &*self.geometry;
+        self.geometry = Arc::new(Geometry { array: Arc::clone(array), old: None, clears: *clears });
+        host.publish(&self.geometry);
+    }
+
+    /// Copies the entries of an old chain to the new array, in order, then marks the chain (C4).
+    fn evacuate(&mut self, old: &Old<P>, evacuation: &Evacuation, hash: Hash) {
+        let geometry = Arc::clone(&self.geometry);
+        let array = &*geometry.array;
+        let y_bucket = match old.growth {
+            Growth::Double => evacuation.old_bucket + old.array.buckets(),
+            Growth::SameSize => evacuation.old_bucket,
+        };
+        let mut x = Destination::new(array, evacuation.old_bucket);
+        let mut y = Destination::new(array, y_bucket);
+        each_bucket(old, evacuation, |nth, bucket| {
+            let tophash = bucket.tophash();
+            for i in tophash.filled() {
+                let cell = bucket.cell(i);
+                let side = if goes_to_y(old, evacuation, nth, i, cell) { &mut y } else { &mut x };
+                side.push(&mut self.counters, hash, tophash.get(i), cell);
+            }
+        });
+        x.finish();
+        y.finish();
+        // The head is marked first: a reader that meets a mark behind it finds the head marked too.
+        each_bucket(old, evacuation, |nth, bucket| {
+            let tophash = bucket.tophash();
+            let mut marks = TophashWord::splat(Tophash::EVACUATED_EMPTY);
+            for i in tophash.filled() {
+                let to_y = goes_to_y(old, evacuation, nth, i, bucket.cell(i));
+                let mark = if to_y { Tophash::EVACUATED_Y } else { Tophash::EVACUATED_X };
+                marks = marks.with(i, mark);
+            }
+            bucket.set_tophash(marks);
+        });
+    }
+}
+
+fn goes_to_y<P>(old: &Old<P>, evacuation: &Evacuation, nth: usize, i: usize, cell: Cell) -> bool {
+    match old.growth {
+        Growth::Double => evacuation.goes_to_y(old.array.b(), nth, i, cell),
+        Growth::SameSize => false,
+    }
+}
+
+/// All buckets of the chain, also those behind `EMPTY_REST`: they are marked too.
+fn each_bucket<P: Pages>(
+    old: &Old<P>,
+    evacuation: &Evacuation,
+    mut visit: impl FnMut(usize, Bucket<'_, P>),
+) {
+    let mut chain = prepared(Chain::at(&old.array, evacuation.old_bucket));
+    for nth in 0.. {
+        visit(nth, chain.bucket());
+        if !prepared(chain.advance()) {
+            break;
+        }
+    }
+}
+
+/// Where the entries of an old chain go (Go's `evacDst`): a chain of the new array, blank before. No reader
+/// comes here before the old chain is marked.
+struct Destination<'a, P> {
+    array: &'a Array<P>,
+    bucket: Bucket<'a, P>,
+    tophash: TophashWord,
+    filled: usize,
+}
+
+impl<'a, P: Pages> Destination<'a, P> {
+    fn new(array: &'a Array<P>, main: u64) -> Self {
+        let bucket = prepared(Chain::at(array, main)).bucket();
+        Destination { array, bucket, tophash: TophashWord::default(), filled: 0 }
+    }
+
+    fn push(&mut self, counters: &mut Counters, hash: Hash, tophash: Tophash, cell: Cell) {
+        if self.filled == CELLS {
+            self.overflow(counters.take_overflow(self.array.b(), hash));
+        }
+        self.bucket.set_cell(self.filled, cell);
+        self.tophash = self.tophash.with(self.filled, tophash);
+        self.filled += 1;
+    }
+
+    fn overflow(&mut self, index: BucketIndex) {
+        self.finish();
+        self.bucket.set_overflow(index);
+        self.bucket = secured(self.array, index);
+        (self.tophash, self.filled) = (TophashWord::default(), 0);
+    }
+
+    /// Shows the entries of the bucket, all at once.
+    fn finish(&self) {
+        if self.filled > 0 {
+            self.bucket.set_tophash(self.tophash);
+        }
+    }
+}

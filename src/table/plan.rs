@@ -1,0 +1,348 @@
+//! Phase one of a change: everything that can fail, before anything is logged (C12, D18).
+//!
+//! A plan touches every page that carrying it out will load or store, and checks whatever a damaged file
+//! could have put there and the change relies on. What it reserves (a new array, overflow chunks) may stay
+//! unused; nothing else has changed when it fails.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::bucket::{CELLS, Cell, Hash, Tophash, TophashWord};
+use crate::seam::{Arrays, Pages, Records};
+
+use super::array::{Array, BucketIndex, Chain};
+use super::assign::Table;
+use super::counters::Counters;
+use super::geometry::{Geometry, Growth, Host, Old};
+
+/// Who decides that a growth begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trigger {
+    /// The operation itself, by load factor and overflow buckets.
+    Live,
+    /// The log, which is being replayed: [`Table::replay_growth`] was called where one began (D15).
+    Replay,
+}
+
+/// A change that has been prepared and can't fail any more.
+#[must_use = "a plan that is not carried out has changed nothing"]
+pub struct Plan<P> {
+    pub(super) start: Option<Start<P>>,
+    pub(super) work: Option<GrowWork>,
+    /// The table the plan was made for; carrying it out asserts that it is still the same.
+    pub(super) made_for: Counters,
+}
+
+impl<P> Plan<P> {
+    /// The growth that the change begins with; to be logged before it.
+    pub fn growth(&self) -> Option<Growth> {
+        self.start.as_ref().map(|start| start.growth)
+    }
+}
+
+/// A growth about to begin, its new array reserved.
+pub(super) struct Start<P> {
+    pub(super) growth: Growth,
+    pub(super) geometry: Arc<Geometry<P>>,
+}
+
+/// What an operation does for a growth (Go's `growWork`).
+#[derive(Default)]
+pub(super) struct GrowWork {
+    /// The key's own old bucket, and the one at the evacuation mark; where not evacuated already.
+    pub(super) evacuations: [Option<Evacuation>; 2],
+    /// Where the evacuation mark stands afterwards.
+    pub(super) nevacuate: u64,
+}
+
+impl GrowWork {
+    fn evacuates(&self, old_bucket: u64) -> bool {
+        self.evacuations.iter().flatten().any(|evacuation| evacuation.old_bucket == old_bucket)
+    }
+
+    /// How many overflow buckets the evacuations take at most. A chain of n buckets has at most 8n entries.
+    /// If all go to one side they fill n buckets: one main bucket and n - 1 overflow buckets. If x go to one
+    /// side and y to the other, x + y <= 8n, the overflow buckets are ceil(x/8) - 1 + ceil(y/8) - 1
+    /// <= (8n + 14)/8 - 2 < n, so n - 1 again.
+    fn overflow_buckets(&self) -> u64 {
+        self.evacuations.iter().flatten().map(|evacuation| evacuation.chain_buckets - 1).sum()
+    }
+}
+
+/// An old chain to be evacuated.
+pub(super) struct Evacuation {
+    pub(super) old_bucket: u64,
+    chain_buckets: u64,
+    /// For each bucket of the chain the cells that go to the second half of the new array, one bit each;
+    /// empty where the cells know it themselves.
+    splits: Vec<u8>,
+}
+
+impl Evacuation {
+    /// Whether an entry goes to the second half of an array twice the size of the old one of 2^b buckets:
+    /// cell `i` of the chain's bucket number `nth`.
+    pub(super) fn goes_to_y(&self, b: u8, nth: usize, i: usize, cell: Cell) -> bool {
+        match self.splits.get(nth) {
+            Some(split) => split >> i & 1 == 1,
+            None => cell.hash_low() >> b & 1 == 1,
+        }
+    }
+}
+
+/// The table as it will be when the grow work of an operation begins: as it is, or as a growth that the
+/// operation begins with leaves it.
+struct Ahead<'a, P> {
+    geometry: &'a Geometry<P>,
+    nevacuate: u64,
+    next_overflow: u64,
+}
+
+impl<P: Pages> Table<P> {
+    /// Prepares to put a key. `existing` is the key's cell if [`locate`](Table::locate) found one.
+    ///
+    /// A growth that is due but for which there is no space is put off, not fatal (D18).
+    pub fn prepare_put<H: Host<Pages = P>, R: Records>(
+        &mut self,
+        host: &H,
+        records: &R,
+        hash: Hash,
+        existing: Option<Cell>,
+        trigger: Trigger,
+    ) -> Result<Plan<P>> {
+        let due = match (existing, trigger) {
+            (None, Trigger::Live) if !self.growing() => {
+                self.load_factor.growth_due(&self.counters, self.geometry.array.b())
+            }
+            _ => None,
+        };
+        if let Some(growth) = due {
+            let start = self.reserve_growth(host, growth);
+            match start.and_then(|start| self.plan(host, records, hash, existing, Some(start))) {
+                Err(Error::NoSpace { .. }) => {}
+                plan => return plan,
+            }
+        }
+        self.plan(host, records, hash, existing, None)
+    }
+
+    /// Prepares to remove a key whose cell is `existing`. Never begins a growth.
+    pub fn prepare_remove<H: Host<Pages = P>, R: Records>(
+        &mut self,
+        host: &H,
+        records: &R,
+        hash: Hash,
+        existing: Cell,
+    ) -> Result<Plan<P>> {
+        self.plan(host, records, hash, Some(existing), None)
+    }
+
+    /// Prepares to point a key's cell at another copy of its record, for compaction: no grow work (D15).
+    /// Carried out by [`put`](Table::put).
+    pub fn prepare_move(&mut self, hash: Hash, existing: Cell) -> Result<Plan<P>> {
+        expect_cell(self.holder(hash)?, hash, existing)?;
+        Ok(Plan { start: None, work: None, made_for: self.counters })
+    }
+
+    /// Reserves the array that a growth needs.
+    pub(super) fn reserve_growth<A: Arrays<Pages = P>>(
+        &self,
+        arrays: &A,
+        growth: Growth,
+    ) -> Result<Start<P>> {
+        let old = Arc::clone(&self.geometry.array);
+        let b = growth.new_b(old.b());
+        let main = arrays.reserve(Array::<P>::main_bytes(b))?;
+        let geometry = Geometry {
+            array: Arc::new(Array::new(b, main)),
+            old: Some(Old { array: old, growth }),
+            clears: self.geometry.clears,
+        };
+        Ok(Start { growth, geometry: Arc::new(geometry) })
+    }
+
+    fn plan<H: Host<Pages = P>, R: Records>(
+        &self,
+        host: &H,
+        records: &R,
+        hash: Hash,
+        existing: Option<Cell>,
+        start: Option<Start<P>>,
+    ) -> Result<Plan<P>> {
+        let ahead = match &start {
+            Some(start) => Ahead {
+                geometry: &start.geometry,
+                nevacuate: 0,
+                next_overflow: start.geometry.array.buckets(),
+            },
+            None => Ahead {
+                geometry: &self.geometry,
+                nevacuate: self.counters.nevacuate,
+                next_overflow: self.counters.next_overflow,
+            },
+        };
+        let array = &*ahead.geometry.array;
+        let mut work = None;
+        let mut needed = 0;
+        let mut holder = array;
+        if let Some(old) = &ahead.geometry.old {
+            let planned = self.plan_grow_work(records, &ahead, old, hash)?;
+            needed += planned.overflow_buckets();
+            if planned.evacuates(old.bucket_of(hash)) {
+                holder = &old.array;
+            }
+            work = Some(planned);
+        }
+        match existing {
+            Some(cell) => expect_cell(holder, hash, cell)?,
+            // How full an evacuated bucket will be is not known before it is.
+            None => needed += u64::from(!std::ptr::eq(holder, array) || !has_room(array, hash)?),
+        }
+        secure_overflow(host, array, ahead.next_overflow, needed)?;
+        Ok(Plan { start, work, made_for: self.counters })
+    }
+
+    /// Go's `growWork` with nothing moved yet: which chains it will evacuate, and how far the mark gets.
+    fn plan_grow_work<R: Records>(
+        &self,
+        records: &R,
+        ahead: &Ahead<'_, P>,
+        old: &Old<P>,
+        hash: Hash,
+    ) -> Result<GrowWork> {
+        let own = old.bucket_of(hash);
+        let mut work = GrowWork { nevacuate: ahead.nevacuate, ..GrowWork::default() };
+        work.evacuations[0] = self.plan_evacuation(records, ahead, old, own)?;
+        if own == work.nevacuate {
+            work.nevacuate = advance_mark(old, &work)?;
+        }
+        if work.nevacuate < old.array.buckets() {
+            if !work.evacuates(work.nevacuate) {
+                work.evacuations[1] = self.plan_evacuation(records, ahead, old, work.nevacuate)?;
+            }
+            work.nevacuate = advance_mark(old, &work)?;
+        }
+        Ok(work)
+    }
+
+    /// `None` when the bucket is evacuated already.
+    fn plan_evacuation<R: Records>(
+        &self,
+        records: &R,
+        ahead: &Ahead<'_, P>,
+        old: &Old<P>,
+        old_bucket: u64,
+    ) -> Result<Option<Evacuation>> {
+        let mut chain = Chain::at(&old.array, old_bucket)?;
+        if chain.bucket().tophash().any_evacuated() {
+            return Ok(None);
+        }
+        let array = &ahead.geometry.array;
+        expect_blank(array, BucketIndex(old_bucket))?;
+        if old.growth == Growth::Double {
+            expect_blank(array, BucketIndex(old_bucket + old.array.buckets()))?;
+        }
+        let split_by_record = old.growth == Growth::Double && u32::from(old.array.b()) >= self.split_bits;
+        let mut evacuation = Evacuation { old_bucket, chain_buckets: 0, splits: Vec::new() };
+        loop {
+            let bucket = chain.bucket();
+            if bucket.tophash().any_evacuated() {
+                let expected = "no evacuation mark behind a head without one";
+                let found = "an evacuation mark";
+                return Err(Error::corrupt("bucket's tophash", bucket.offset(), expected, found));
+            }
+            evacuation.chain_buckets += 1;
+            if split_by_record {
+                evacuation.splits.push(split(records, &chain, old.array.b())?);
+            }
+            if !chain.advance()? {
+                return Ok(Some(evacuation));
+            }
+        }
+    }
+}
+
+/// The cells of a bucket whose keys' hashes have bit `b` set, by their records.
+fn split<P: Pages, R: Records>(records: &R, chain: &Chain<'_, P>, b: u8) -> Result<u8> {
+    let mut cells = 0;
+    for i in chain.bucket().tophash().filled() {
+        let (_, hash) = records.read(chain.bucket().cell(i).position())?;
+        cells |= u8::from(hash.0 >> b & 1 == 1) << i;
+    }
+    Ok(cells)
+}
+
+/// Moves the evacuation mark by one, and on over at most 1024 buckets that are evacuated already or will
+/// be by then (Go's `advanceEvacuationMark`).
+fn advance_mark<P: Pages>(old: &Old<P>, work: &GrowWork) -> Result<u64> {
+    const FARTHEST: u64 = 1024;
+    let mut mark = work.nevacuate + 1;
+    let stop = old.array.buckets().min(mark + FARTHEST);
+    while mark < stop {
+        if !work.evacuates(mark) && !Chain::at(&old.array, mark)?.bucket().tophash().any_evacuated() {
+            break;
+        }
+        mark += 1;
+    }
+    Ok(mark)
+}
+
+/// Touches a bucket that was never used: nothing in it, nothing behind it.
+fn expect_blank<P: Pages>(array: &Array<P>, index: BucketIndex) -> Result<()> {
+    let bucket = Chain::resume(array, index)?.bucket();
+    if bucket.tophash() != TophashWord::default() || bucket.overflow() != 0 {
+        let what = "bucket not yet in use";
+        return Err(Error::corrupt(what, bucket.offset(), "a blank bucket", "a used one"));
+    }
+    Ok(())
+}
+
+/// Touches the key's chain up to its cell and, where a removal looks there, the bucket behind.
+fn expect_cell<P: Pages>(array: &Array<P>, hash: Hash, cell: Cell) -> Result<()> {
+    let mut chain = Chain::at(array, hash.bucket(array.b()))?;
+    loop {
+        if let Some(i) = cell_in(&chain, hash.tophash(), cell) {
+            if i == CELLS - 1 {
+                chain.advance()?;
+            }
+            return Ok(());
+        }
+        if !chain.advance()? {
+            let expected = "the cell that was found there";
+            return Err(Error::corrupt("bucket's chain", chain.bucket().offset(), expected, cell.0));
+        }
+    }
+}
+
+/// Touches the key's chain up to the first empty cell; whether there is one.
+fn has_room<P: Pages>(array: &Array<P>, hash: Hash) -> Result<bool> {
+    let mut chain = Chain::at(array, hash.bucket(array.b()))?;
+    loop {
+        if !chain.bucket().tophash().empty().is_empty() {
+            return Ok(true);
+        }
+        if !chain.advance()? {
+            return Ok(false);
+        }
+    }
+}
+
+/// Where in this bucket of the chain the cell is. Positions are unique, so the word names the entry.
+pub(super) fn cell_in<P: Pages>(chain: &Chain<'_, P>, tophash: Tophash, cell: Cell) -> Option<usize> {
+    chain.bucket().tophash().matching(tophash).find(|&i| chain.bucket().cell(i) == cell)
+}
+
+/// Makes sure that the next `needed` overflow buckets exist and are blank.
+fn secure_overflow<A: Arrays>(
+    arrays: &A,
+    array: &Array<A::Pages>,
+    next_overflow: u64,
+    needed: u64,
+) -> Result<()> {
+    if needed == 0 {
+        return Ok(());
+    }
+    while array.capacity() < next_overflow + needed {
+        array.add_chunk(|bytes| arrays.reserve(bytes))?;
+    }
+    (next_overflow..next_overflow + needed).try_for_each(|index| expect_blank(array, BucketIndex(index)))
+}

@@ -1,0 +1,160 @@
+//! Whatever the words of a file say: an error, in bounded time, and nothing changed.
+
+use super::*;
+use crate::error::Error;
+use crate::format::bucket::{BUCKET_WORDS, OVERFLOW_WORD, TOPHASH_WORD};
+use crate::table::{BucketIndex, Walk, WhichArray};
+
+/// A table in the middle of a growth, with chains.
+fn growing() -> Rig {
+    let mut rig = Rig::with(LoadFactor::default(), 0, crowded);
+    let mut number = 0;
+    while !(rig.table.growing() && number > 100 && rig.table.counters().nevacuate < 3) {
+        rig.insert(&key(number), number);
+        number += 1;
+    }
+    assert_eq!(rig.faults(), []);
+    rig
+}
+
+/// Looks at everything and changes something; only the kind of the errors matters.
+fn exercise(rig: &mut Rig) -> usize {
+    let mut errors = 0;
+    let mut note = |error: Error| {
+        assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+        errors += 1;
+    };
+    for number in 0..150 {
+        let key = key(number);
+        let (published, hash) = (|| rig.host.published(), crowded(&key));
+        super::super::lookup(published, &rig.records, hash, &key).err().map(&mut note);
+    }
+    let mut walk = Walk::new(rig.table.geometry(), 1);
+    let mut steps = 0;
+    while let Some(step) = walk.next(|| rig.host.published(), &rig.records) {
+        step.err().map(&mut note);
+        steps += 1;
+        assert!(steps < 100_000, "the walk is bounded");
+    }
+    super::super::shape(rig.table.geometry()).err().map(&mut note);
+    for number in 0..150 {
+        let image = rig.image();
+        if let Err(error) = rig.try_insert(&key(number), 1, Trigger::Live) {
+            note(error);
+            assert!(rig.image() == image, "an error has changed nothing");
+        }
+    }
+    errors
+}
+
+#[test]
+fn links_that_lead_anywhere_are_errors() {
+    for link in [1, 15, 16, 17, 60, 1_000, 1 << 20, 1 << 40, u64::MAX - 1, u64::MAX] {
+        let mut rig = growing();
+        let array = rig.table.geometry().array.clone();
+        // Every bucket of the page leads there: to a main bucket, to itself, in circles, out of bounds.
+        for bucket in 0..array.buckets() as usize + 4 {
+            array.main().damage(bucket * BUCKET_WORDS + OVERFLOW_WORD, link);
+        }
+        assert!(!rig.faults().is_empty(), "link {link}");
+        assert!(exercise(&mut rig) > 0, "link {link}");
+    }
+}
+
+#[test]
+fn marks_that_nobody_set_are_errors() {
+    let mut rig = growing();
+    let array = rig.table.geometry().array.clone();
+    for bucket in 0..array.buckets() as usize {
+        array.main().damage(bucket * BUCKET_WORDS + TOPHASH_WORD, 0x0202_0202_0202_0202);
+    }
+    assert!(!rig.faults().is_empty());
+    assert!(exercise(&mut rig) > 0);
+}
+
+#[test]
+fn a_mark_behind_an_unmarked_head_is_an_error() {
+    let mut rig = growing();
+    let old = rig.table.geometry().old.as_ref().unwrap().array.clone();
+    let mut chains = (0..old.buckets()).map(|main| super::super::chain(&old, main).unwrap());
+    let chain = chains.find(|chain| chain.len() > 1 && !chain[0].tophash.any_evacuated()).unwrap();
+    let second = BucketIndex(chain[1].index);
+    assert!(second.0 < Array::<HeapPages>::main_bytes(old.b()) / 80, "preallocated");
+    old.main().damage(second.0 as usize * BUCKET_WORDS, 0x0404_0404_0404_0404);
+    let fault = rig.faults()[0];
+    assert_eq!(fault.place.unwrap().array, WhichArray::Old);
+    assert_eq!(fault.place.unwrap().bucket, second.0);
+    assert!(exercise(&mut rig) > 0);
+}
+
+#[test]
+fn random_damage_is_found_or_harmless() {
+    let mut random = Random(99);
+    for _ in 0..300 {
+        let mut rig = growing();
+        let geometry = rig.table.geometry().clone();
+        let array = if random.below(2) == 0 { &geometry.array } else { &geometry.old.as_ref().unwrap().array };
+        for _ in 0..1 + random.below(4) {
+            let word = random.below(array.capacity().min(50) * BUCKET_WORDS as u64);
+            let value = if random.below(2) == 0 { random.next() } else { random.below(64) };
+            array.main().damage(word as usize, value);
+        }
+        rig.faults();
+        exercise(&mut rig);
+    }
+}
+
+#[test]
+fn counters_that_do_not_fit_the_arrays_are_refused() {
+    let rig = growing();
+    let good = rig.table.counters();
+    let refused = |change: fn(&mut Counters)| {
+        let mut counters = good;
+        change(&mut counters);
+        let geometry = rig.table.geometry();
+        let old = geometry.old.as_ref().unwrap();
+        let parts = Geometry {
+            array: geometry.array.clone(),
+            old: Some(Old { array: old.array.clone(), growth: old.growth }),
+            clears: geometry.clears,
+        };
+        Table::from_parts(parts, counters, LoadFactor::default()).is_err()
+    };
+    assert!(!refused(|_| {}));
+    assert!(refused(|counters| counters.next_overflow = 0));
+    assert!(refused(|counters| counters.next_overflow = u64::MAX));
+    assert!(refused(|counters| counters.nevacuate = 1 << 20));
+    assert!(refused(|counters| counters.old_next_overflow = 0));
+    assert!(refused(|counters| counters.clears += 1));
+}
+
+#[test]
+fn the_check_names_what_is_wrong() {
+    let mut rig = Rig::new();
+    for number in 0..100 {
+        rig.insert(&key(number), number);
+    }
+    while rig.table.growing() {
+        rig.insert(&key(0), 0);
+    }
+    let (cell, _) = rig.locate(&key(7)).unwrap();
+    let array = rig.table.geometry().array.clone();
+    let words = array.main().words();
+    let word = words.iter().position(|&word| word == cell.0).unwrap();
+    let bucket = word / BUCKET_WORDS * BUCKET_WORDS;
+    let damages: [(usize, u64, &str); 5] = [
+        (bucket, words[bucket] ^ 0x10 << (8 * (word - bucket - 1)), "tophash"),
+        (word, cell.0 ^ 0x80_0000, "low bits of the hash in a cell"),
+        (word, cell.0 ^ 1 << 63, "record"),
+        (bucket, 0, "number of entries"),
+        (bucket + OVERFLOW_WORD, 1 << 30, "bucket's overflow link"),
+    ];
+    for (word, value, what) in damages {
+        array.main().damage(word, value);
+        assert!(rig.faults().iter().any(|fault| fault.what == what), "{what}: {:?}", rig.faults());
+        array.main().damage(word, words[word]);
+        assert_eq!(rig.faults(), []);
+    }
+    rig.records.damage(cell.position());
+    assert_eq!(rig.faults().len(), 1);
+}

@@ -1,0 +1,170 @@
+//! What an iteration yields while the table changes under it (C7).
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::error::Error;
+use crate::table::Walk;
+
+/// Walks to the end; `between` changes the table before each step. How often each key appeared.
+fn walk(rig: &mut Rig, start: u64, mut between: impl FnMut(&mut Rig, u64)) -> HashMap<Vec<u8>, u64> {
+    let mut walk = Walk::new(rig.table.geometry(), start);
+    let mut seen = HashMap::new();
+    for step in 0.. {
+        between(rig, step);
+        match walk.next(|| rig.host.published(), &rig.records) {
+            Some(record) => *seen.entry(record.unwrap().key).or_default() += 1,
+            None => break,
+        }
+    }
+    assert!(walk.next(|| rig.host.published(), &rig.records).is_none(), "the end is the end");
+    seen
+}
+
+fn filled(entries: u64, hash: fn(&[u8]) -> Hash) -> Rig {
+    let mut rig = Rig::with(LoadFactor::default(), 0, hash);
+    for number in 0..entries {
+        rig.insert(&key(number), number);
+    }
+    rig
+}
+
+#[test]
+fn yields_everything_once_at_any_moment_of_a_growth() {
+    for hash in [spread, crowded] {
+        let mut rig = filled(0, hash);
+        for number in 0..240 {
+            rig.insert(&key(number), number);
+            let seen = walk(&mut rig, number.wrapping_mul(0x9e37_79b9_7f4a_7c15), |_, _| {});
+            assert_eq!(seen.len() as u64, number + 1);
+            assert!(seen.values().all(|&times| times == 1));
+        }
+    }
+}
+
+#[test]
+fn begins_at_random_places() {
+    let rig = filled(100, spread);
+    let mut first = std::collections::HashSet::new();
+    for start in 0..200 {
+        let mut walk = Walk::new(rig.table.geometry(), spread(&key(start)).0);
+        first.insert(walk.next(|| rig.host.published(), &rig.records).unwrap().unwrap().key);
+    }
+    assert!(first.len() > 20, "{} different beginnings", first.len());
+}
+
+#[test]
+fn what_is_present_throughout_appears_exactly_once() {
+    // From every stage of a growth on, through later growths of both kinds.
+    for hash in [spread, crowded] {
+        for entries in (40..130).step_by(3) {
+            let mut rig = filled(entries, hash);
+            let mut random = Random(entries + 1);
+            let mut ever: Vec<u64> = (0..entries).collect();
+            let seen = walk(&mut rig, random.next(), |rig, step| {
+                // Even keys stay (some are replaced), odd ones go, new ones come and some go again.
+                for _ in 0..3 {
+                    let new = 1_000_000 + step * 8 + random.below(8);
+                    rig.insert(&key(new), step);
+                    ever.push(new);
+                }
+                rig.remove(&key(random.below(entries) | 1));
+                rig.insert(&key(random.below(entries) / 2 * 2), 1_000 + step);
+                let gone = 1_000_000 + random.below(step * 8 + 8);
+                rig.remove(&key(gone));
+            });
+            rig.verify();
+            for number in (0..entries).step_by(2) {
+                assert_eq!(seen.get(&key(number)[..]), Some(&1), "key {number} of {entries}");
+            }
+            for number in (1..entries).step_by(2) {
+                assert!(seen.get(&key(number)[..]).is_none_or(|&times| times == 1));
+            }
+            assert!(seen.keys().all(|seen| ever.iter().any(|&number| key(number) == seen[..])));
+        }
+    }
+}
+
+#[test]
+fn survives_a_growth_to_the_same_size() {
+    for before in 0..40 {
+        let mut rig = filled(300, spread);
+        rig.table.replay_growth(&rig.host, super::super::Growth::SameSize).ok();
+        for number in 0..before {
+            rig.insert(&key(number), 1);
+        }
+        let seen = walk(&mut rig, before << 3, |rig, step| {
+            if !rig.table.growing() && step < 200 {
+                rig.table.replay_growth(&rig.host, super::super::Growth::SameSize).unwrap();
+            }
+            rig.insert(&key(step % 300), step);
+        });
+        assert_eq!((seen.len(), seen.values().max()), (300, Some(&1)));
+    }
+}
+
+#[test]
+fn shows_the_value_as_it_is_now() {
+    let mut rig = filled(200, spread);
+    let mut walk = Walk::new(rig.table.geometry(), 0);
+    for number in 0..200 {
+        rig.insert(&key(number), 1_000 + number);
+    }
+    for number in 200..600 {
+        rig.insert(&key(number), 0);
+    }
+    let mut seen = 0;
+    while let Some(record) = walk.next(|| rig.host.published(), &rig.records) {
+        let record = record.unwrap();
+        assert_eq!(rig.model[&record.key], record.value);
+        seen += 1;
+    }
+    assert!(seen >= 200);
+}
+
+#[test]
+fn skips_what_is_removed_before_its_turn() {
+    let mut rig = filled(200, spread);
+    let mut walk = Walk::new(rig.table.geometry(), 77);
+    let first = walk.next(|| rig.host.published(), &rig.records).unwrap().unwrap();
+    for number in 0..200 {
+        rig.remove(&key(number));
+    }
+    assert!(!rig.model.contains_key(&first.key));
+    assert!(walk.next(|| rig.host.published(), &rig.records).is_none());
+}
+
+#[test]
+fn ends_when_the_table_is_cleared() {
+    let mut rig = filled(200, spread);
+    let seen = walk(&mut rig, 0, |rig, step| {
+        if step == 10 {
+            let plan = rig.table.prepare_clear(&rig.host).unwrap();
+            rig.table.clear(&rig.host, plan);
+            rig.model.clear();
+            for number in 1000..1100 {
+                rig.insert(&key(number), 0);
+            }
+        }
+    });
+    assert_eq!(seen.len(), 10);
+}
+
+#[test]
+fn yields_an_error_once_and_goes_on_behind_it() {
+    let rig = filled(200, spread);
+    let (cell, _) = rig.locate(&key(17)).unwrap();
+    rig.records.damage(cell.position());
+    let mut walk = Walk::new(rig.table.geometry(), 3);
+    let (mut entries, mut errors) = (0, 0);
+    while let Some(step) = walk.next(|| rig.host.published(), &rig.records) {
+        match step {
+            Ok(_) => entries += 1,
+            Err(error) => {
+                assert!(matches!(error, Error::Corrupt { what: "record", .. }));
+                errors += 1;
+            }
+        }
+    }
+    assert_eq!((entries, errors), (199, 1));
+}

@@ -1,0 +1,162 @@
+//! The table over heap memory against a model. Split by what is shown; the harness is here.
+
+mod concurrent;
+mod damage;
+mod growth;
+mod iteration;
+mod model;
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::format::bucket::{Cell, Hash};
+use crate::table::heap::{HeapHost, HeapPages, HeapRecord, HeapRecords};
+use crate::table::{Array, Counters, Fault, Geometry, LoadFactor, Old, Table, Trigger, check};
+
+/// A table with its memory and records, and what it should hold.
+struct Rig {
+    host: HeapHost,
+    records: HeapRecords,
+    table: Table<HeapPages>,
+    model: HashMap<Vec<u8>, u64>,
+    /// How a key is hashed; tests with collisions bring their own.
+    hash: fn(&[u8]) -> Hash,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Rig::with(LoadFactor::default(), 0, spread)
+    }
+
+    fn with(load_factor: LoadFactor, capacity: u64, hash: fn(&[u8]) -> Hash) -> Self {
+        let host = HeapHost::new();
+        let table = Table::new(&host, load_factor, capacity).unwrap();
+        let rig = Rig { host, records: HeapRecords::default(), table, model: HashMap::new(), hash };
+        rig.publish();
+        rig
+    }
+
+    fn publish(&self) {
+        super::Host::publish(&self.host, self.table.geometry());
+    }
+
+    fn insert(&mut self, key: &[u8], value: u64) {
+        self.try_insert(key, value, Trigger::Live).unwrap();
+        self.model.insert(key.to_vec(), value);
+    }
+
+    fn try_insert(&mut self, key: &[u8], value: u64, trigger: Trigger) -> Result<Option<super::Growth>> {
+        let hash = (self.hash)(key);
+        let existing = self.table.locate(&self.records, hash, key)?.map(|(cell, _)| cell);
+        let plan = self.table.prepare_put(&self.host, &self.records, hash, existing, trigger)?;
+        let growth = plan.growth();
+        let position = self.records.append(key, value, hash);
+        self.table.put(&self.host, plan, hash, existing, position);
+        Ok(growth)
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        let hash = (self.hash)(key);
+        let found = self.table.locate(&self.records, hash, key).unwrap();
+        let expected = self.model.remove(key);
+        assert_eq!(found.as_ref().map(|(_, record)| record.value), expected);
+        if let Some((cell, _)) = found {
+            let plan = self.table.prepare_remove(&self.host, &self.records, hash, cell).unwrap();
+            self.table.remove(&self.host, plan, hash, cell);
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Option<u64> {
+        self.locate(key).map(|(_, record)| record.value)
+    }
+
+    fn locate(&self, key: &[u8]) -> Option<(Cell, HeapRecord)> {
+        let published = || self.host.published();
+        super::lookup(published, &self.records, (self.hash)(key), key).unwrap()
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        check(self.table.geometry(), &self.table.counters(), &self.records, &mut faults).unwrap();
+        faults
+    }
+
+    /// All invariants hold and the table is the model.
+    fn verify(&self) {
+        assert_eq!(self.faults(), []);
+        assert_eq!(self.table.counters().count, self.model.len() as u64);
+        for (key, &value) in &self.model {
+            assert_eq!(self.get(key), Some(value), "{key:?}");
+        }
+    }
+
+    /// Every word of every array, and the counters.
+    fn image(&self) -> (Vec<Vec<u64>>, Counters) {
+        let geometry = self.table.geometry();
+        let arrays = geometry.old.iter().map(|old| &old.array).chain([&geometry.array]);
+        let runs = arrays.flat_map(|array| [array.main()].into_iter().chain(array.chunks()));
+        (runs.map(HeapPages::words).collect(), self.table.counters())
+    }
+
+    /// Goes on with what a file would have kept: the words and the counters.
+    fn reopen(&mut self) {
+        let geometry = self.table.geometry();
+        let reopened = Geometry {
+            array: reopened(&geometry.array),
+            old: geometry
+                .old
+                .as_ref()
+                .map(|old| Old { array: reopened(&old.array), growth: old.growth }),
+            clears: geometry.clears,
+        };
+        let load_factor = self.table.load_factor;
+        let split_bits = self.table.split_bits;
+        self.table = Table::from_parts(reopened, self.table.counters(), load_factor).unwrap();
+        self.table.split_bits = split_bits;
+        self.publish();
+    }
+}
+
+fn reopened(array: &Array<HeapPages>) -> std::sync::Arc<Array<HeapPages>> {
+    let chunks = array.chunks().map(HeapPages::reopened).collect();
+    Array::with_chunks(array.b(), array.main().reopened(), chunks).unwrap().into()
+}
+
+/// A hash as good as a keyed one: FNV-1a, then the finalizer of MurmurHash3.
+fn spread(key: &[u8]) -> Hash {
+    let mut h = key.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+        h = (h ^ (h >> 33)).wrapping_mul(factor);
+    }
+    Hash(h ^ (h >> 33))
+}
+
+/// Many keys a bucket and many equal hashes.
+fn crowded(key: &[u8]) -> Hash {
+    Hash(spread(key).0 & 0xc000_0000_0000_0007)
+}
+
+/// All keys in one bucket until B = 40; they differ in their tophash alone.
+fn one_bucket(key: &[u8]) -> Hash {
+    Hash(spread(key).0 << 56)
+}
+
+/// A small generator (xorshift64*), so that a failing run can be repeated from its seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        (self.next() >> 33) % end
+    }
+}
+
+fn key(number: u64) -> [u8; 8] {
+    number.to_le_bytes()
+}
