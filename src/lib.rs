@@ -1,10 +1,46 @@
-//! Go's map, in a file.
+//! Go's map, in a file: an embedded key-value store for point lookups.
+//!
+//! A persistent, memory-mapped hash table: buckets of eight cells with tophash bytes, overflow buckets, and growth
+//! that moves a bucket or two per write. The buckets, the overflow chunks and the progress of a growth live in the
+//! file, so a growth that a crash cuts short goes on where it was.
+//!
+//! ```
+//! # fn main() -> tophash::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("app.tophash");
+//! let store = tophash::Store::open(&path)?;
+//! store.insert("user:1", "Ada")?;
+//! assert_eq!(store.get("user:1")?.as_deref(), Some(&b"Ada"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Start at [`Store`]; [`Options`] and [`Durability`] say how it is opened and when a write is on disk.
+
 mod error;
 mod file;
-#[doc(hidden)]
-pub mod format;
+mod format;
+mod options;
 mod seam;
-#[doc(hidden)]
-pub mod table;
+mod store;
+mod table;
+mod upkeep;
 
 pub use error::{Detail, Error, Result};
+pub use options::{Durability, Options};
+pub use store::{Buckets, Iter, Keys, Store, Value, Values};
+pub use table::HashKind;
+
+/// What [`Store::stats`], [`Store::growth`], [`Store::info`], [`Store::buckets`] and [`Store::verify`] report.
+pub mod report {
+    pub use crate::upkeep::inspect::{
+        Bucket, CellView, ChainLink, Extent, Growth, GrowthKind, Info, Stats, WhichArray,
+    };
+    pub use crate::upkeep::verify::{Fault, FaultPlace, Verification};
+}
+
+/// The simulated disk: crash and fail your own program's store on purpose (feature `sim`).
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use crate::file::sim::*;
+}

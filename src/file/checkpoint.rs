@@ -51,7 +51,9 @@ pub(crate) struct FrozenPages {
 struct Unfinished {
     journal: Extent,
     entries: Vec<Entry>,
+    /// Offsets of the extents that the header without the journal names, and where the last of them ends.
     named: HashSet<u64>,
+    end: u64,
 }
 
 /// Writes the checkpoints of one file, one at a time.
@@ -103,10 +105,10 @@ impl Checkpointer {
         self.allocate_places(&entries)?;
         self.syncer.sync()?;
 
-        let extents = [(extent.offset(), extent.bytes()), (journal.offset(), journal.bytes())];
-        let mut named: HashSet<u64> = catalog.places().map(|(offset, _)| offset).collect();
-        named.extend(extents.map(|(offset, _)| offset));
-        self.space.begin_naming(named.clone());
+        let places = || catalog.places().chain([(extent.offset(), extent.bytes())]);
+        let named: HashSet<u64> = places().map(|(offset, _)| offset).collect();
+        let end = places().map(|(offset, bytes)| offset + bytes).max().unwrap_or(0);
+        self.space.begin_naming(named.iter().copied().chain([journal.offset()]).collect());
         let durable = self.headers.durable();
         let header = Header {
             hmap: freeze.hmap,
@@ -117,14 +119,13 @@ impl Checkpointer {
                 crc: crc32fast::hash(&contents),
             },
             journal: Pointer { offset: journal.offset(), len: pages, crc: table_crc },
-            file_bytes: catalog.places().chain(extents).map(|(at, bytes)| at + bytes).max().unwrap_or(0),
+            file_bytes: end.max(journal.offset() + journal.bytes()),
             checkpoint_seq: durable.checkpoint_seq + 1,
             ..durable
         };
         self.headers.commit(&self.syncer.turn(), header)?;
-        named.remove(&journal.offset());
         state.catalog = extent;
-        state.unfinished = Some(Unfinished { journal, entries, named });
+        state.unfinished = Some(Unfinished { journal, entries, named, end });
         Ok(())
     }
 
@@ -140,7 +141,8 @@ impl Checkpointer {
         self.syncer.sync()?;
         let durable = self.headers.durable();
         let writing = durable.writing && closing != Some(true);
-        let header = Header { journal: Pointer::default(), writing, ..durable };
+        let header =
+            Header { journal: Pointer::default(), writing, file_bytes: unfinished.end, ..durable };
         self.headers.commit(&self.syncer.turn(), header)?;
         if let Some(Unfinished { journal, named, .. }) = state.unfinished.take() {
             drop(journal);

@@ -100,11 +100,11 @@ impl Domain {
         Ok(Pin { slot, domain: self, not_send: PhantomData })
     }
 
-    /// Keeps `thing`, which was unlinked before this call, until no reader can see it.
+    /// Keeps `thing`, which was unlinked before this call, until no reader can see it and someone collects.
+    /// Unmapping an array takes its time, so a writer leaves that to the background thread.
     pub(crate) fn retire<T: Send + 'static>(&self, thing: T) {
         let epoch = self.epoch.fetch_add(1, Ordering::AcqRel);
         self.lock_limbo().push(Retired { epoch, _thing: Box::new(thing) });
-        self.collect();
     }
 
     /// Drops what no reader can see any more. Never called by a reader.

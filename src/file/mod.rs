@@ -18,7 +18,7 @@ pub(crate) mod media;
 pub(crate) mod pages;
 pub(crate) mod region;
 #[cfg(any(feature = "sim", test))]
-pub(crate) mod sim;
+pub mod sim;
 pub(crate) mod space;
 pub(crate) mod sums;
 pub(crate) mod sync;

@@ -63,8 +63,10 @@ pub(crate) struct IndexPages {
 }
 
 struct Shared {
-    /// Where the pages and their checksums lie in the file; none in a read-only store's own arrays.
+    /// The leases on the pages and their checksums; none in a read-only open.
     place: Option<Place>,
+    /// File offset of the first page; 0 for an array that only memory holds.
+    offset: u64,
     /// One bit a page. Set (Release) once the page was verified, before the first change to it; loaded Acquire.
     verified: Box<[AtomicU64]>,
     states: Box<[AtomicU8]>,
@@ -88,19 +90,34 @@ impl IndexPages {
     /// Pages that no checkpoint has written: zeros, nothing to verify.
     pub(crate) fn fresh(region: Region, place: Option<Place>, pager: &Arc<Pager>) -> Self {
         let pages = region.len() / PAGE_BYTES as usize;
-        Self::new(region, place, pager, Sums::fresh(pages), !0)
+        let offset = place.as_ref().map_or(0, |place| place.pages.offset());
+        Self::new(region, place, offset, pager, Sums::fresh(pages), !0)
     }
 
     /// Pages as the last checkpoint left them, to be verified when first touched.
-    pub(crate) fn reopened(region: Region, place: Option<Place>, pager: &Arc<Pager>, sums: Sums) -> Self {
-        Self::new(region, place, pager, sums, 0)
+    pub(crate) fn reopened(
+        region: Region,
+        place: Option<Place>,
+        offset: u64,
+        pager: &Arc<Pager>,
+        sums: Sums,
+    ) -> Self {
+        Self::new(region, place, offset, pager, sums, 0)
     }
 
-    fn new(region: Region, place: Option<Place>, pager: &Arc<Pager>, sums: Sums, verified: u64) -> Self {
+    fn new(
+        region: Region,
+        place: Option<Place>,
+        offset: u64,
+        pager: &Arc<Pager>,
+        sums: Sums,
+        verified: u64,
+    ) -> Self {
         let pages = region.len() / PAGE_BYTES as usize;
         let populate = place.is_some() && verified == 0;
         let shared = Shared {
             place,
+            offset,
             verified: (0..pages.div_ceil(64)).map(|_| AtomicU64::new(verified)).collect(),
             states: (0..pages).map(|_| AtomicU8::new(PageState::CLEAN)).collect(),
             saved: Mutex::new(HashMap::new()),
@@ -114,7 +131,7 @@ impl IndexPages {
 
     /// File offset of the first page.
     pub(crate) fn offset(&self) -> u64 {
-        self.shared.place.as_ref().map_or(0, |place| place.pages.offset())
+        self.shared.offset
     }
 
     /// Length in bytes.

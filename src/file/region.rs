@@ -6,7 +6,7 @@
 //! * [`RecordMemory`]: a log segment's mapping. One [`Appender`] writes above a watermark, readers get slices
 //!   below it, and nothing below it is ever written again.
 //! * [`Published`]: an atomic pointer to an immutable value that readers use while they are pinned.
-//! * [`PinnedBytes`]: a slice together with the pin that keeps it readable.
+//! * [`PinnedBytes`]: bytes of a record together with the pin that keeps them readable.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -91,6 +91,12 @@ impl Region {
         Some(Region { base, len, owner: Arc::new(Owner::Simulated { memory: memory.clone(), start, backing }) })
     }
 
+    /// Whether nobody else has this memory mapped.
+    #[cfg(any(feature = "sim", test))]
+    pub(crate) fn is_sole(&self) -> bool {
+        Arc::strong_count(&self.owner) == 1
+    }
+
     /// Words as the machine has them, for the simulated disk to compare and to copy pages quickly.
     #[cfg(any(feature = "sim", test))]
     pub(crate) fn words(&self, offset: usize, words: usize) -> &[AtomicU64] {
@@ -113,6 +119,15 @@ impl Region {
             word.store(u64::from_ne_bytes(whole), Ordering::Relaxed);
             done += take;
         }
+    }
+
+    /// Stores bytes in a mapping of the simulated disk, which is told first; false if this is no such mapping.
+    #[cfg(any(feature = "sim", test))]
+    fn store_simulated(&self, offset: usize, bytes: &[u8]) -> bool {
+        let Some(backing) = self.backing() else { return false };
+        backing.before_store(offset, bytes.len());
+        self.copy_in_unaligned(offset, bytes);
+        true
     }
 
     #[cfg(any(feature = "sim", test))]
@@ -237,14 +252,14 @@ impl RecordMemory {
 
     /// Bytes of published records; `None` when they do not all lie below the watermark.
     #[inline]
-    pub(crate) fn bytes(&self, offset: usize, len: usize) -> Option<&[u8]> {
+    pub(crate) fn bytes(&self, offset: usize, len: usize) -> Option<RecordBytes<'_>> {
         let end = offset.checked_add(len)?;
         if offset < self.head_bytes || end > self.published.load(Ordering::Acquire) {
             return None;
         }
         // SAFETY: the watermark never exceeds the region (Appender::publish) and never falls; the appender writes
         // above it or into the head only, so these bytes do not change while `self` keeps them mapped.
-        Some(unsafe { std::slice::from_raw_parts(self.region.base.as_ptr().add(offset), len) })
+        Some(RecordBytes(unsafe { std::slice::from_raw_parts(self.region.base.as_ptr().add(offset), len) }))
     }
 
     /// The end of what is published, in bytes from the segment's beginning.
@@ -279,9 +294,8 @@ impl Appender {
         assert!(at >= self.memory.published.load(Ordering::Relaxed), "published records never change");
         assert!(end.is_some_and(|end| end <= self.memory.region.len), "the log secured too little room");
         #[cfg(any(feature = "sim", test))]
-        if let Some(backing) = self.memory.region.backing() {
-            backing.before_store(at, bytes.len());
-            return self.memory.region.copy_in_unaligned(at, bytes);
+        if self.memory.region.store_simulated(at, bytes) {
+            return;
         }
         // SAFETY: in bounds and above the watermark as just asserted; nobody reads there, and `&mut self` of the
         // only appender keeps other writers out.
@@ -298,6 +312,10 @@ impl Appender {
     pub(crate) fn write_head(&mut self, at: usize, bytes: &[u8]) {
         let end = at.checked_add(bytes.len());
         assert!(end.is_some_and(|end| end <= self.memory.head_bytes), "records are not part of the head");
+        #[cfg(any(feature = "sim", test))]
+        if self.memory.region.store_simulated(at, bytes) {
+            return;
+        }
         // SAFETY: in bounds, because the head lies within the region; readers get no slice of the head, and
         // `&mut self` of the only appender keeps other writers out.
         unsafe {
@@ -388,6 +406,24 @@ impl<T: Send + Sync + 'static> Drop for Published<T> {
     }
 }
 
+/// Published bytes of a record: a slice that came from a [`RecordMemory`], and nothing else.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordBytes<'p>(&'p [u8]);
+
+impl<'p> RecordBytes<'p> {
+    /// A part of these bytes.
+    #[inline]
+    pub(crate) fn part(self, range: std::ops::Range<usize>) -> Self {
+        RecordBytes(&self.0[range])
+    }
+
+    /// The bytes, for as long as the record was borrowed.
+    #[inline]
+    pub(crate) fn as_slice(self) -> &'p [u8] {
+        self.0
+    }
+}
+
 /// Bytes of a record and the pin that keeps them mapped. `Sync`, not `Send`: the pin is its thread's.
 pub(crate) struct PinnedBytes<'s> {
     bytes: NonNull<[u8]>,
@@ -399,10 +435,10 @@ pub(crate) struct PinnedBytes<'s> {
 unsafe impl Sync for PinnedBytes<'_> {}
 
 impl<'s> PinnedBytes<'s> {
-    /// Keeps `bytes`, which were borrowed under `pin` or under a pin of the same thread taken before it.
-    pub(crate) fn new(pin: Pin<'s>, find: impl for<'p> FnOnce(&'p Pin<'s>) -> &'p [u8]) -> Self {
-        let bytes = NonNull::from(find(&pin));
-        PinnedBytes { bytes, _pin: pin }
+    /// Keeps bytes that were found under `pin`.
+    #[inline]
+    pub(crate) fn keep(pin: &Pin<'s>, bytes: RecordBytes<'_>) -> Self {
+        PinnedBytes { bytes: NonNull::from(bytes.0), _pin: pin.clone() }
     }
 }
 
@@ -411,7 +447,9 @@ impl Deref for PinnedBytes<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: `new` got the slice for as long as the pin lives, wherever the pin is moved to; it lives in self.
+        // SAFETY: the bytes are those of published records (RecordBytes), which never change, in a segment that was
+        // reachable under the pin; segments are dropped through the epochs only, so it stays mapped until the pin
+        // goes.
         unsafe { self.bytes.as_ref() }
     }
 }

@@ -43,8 +43,6 @@ pub enum Kind {
     Grow = 4,
     /// The log is durable up to the position that the value names (D4).
     SyncMark = 5,
-    /// Bytes without a meaning, to be passed over (D3).
-    Filler = 6,
 }
 
 /// The value of a growth record: the array doubles.
@@ -60,7 +58,6 @@ impl Kind {
             3 => Kind::Clear,
             4 => Kind::Grow,
             5 => Kind::SyncMark,
-            6 => Kind::Filler,
             _ => return None,
         })
     }

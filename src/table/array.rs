@@ -64,8 +64,7 @@ impl<P> Array<P> {
     pub fn new(b: u8, main: P) -> Self {
         debug_assert!(b <= MAX_B);
         // Small arrays seldom overflow; what is left of their page stays blank, as in Go.
-        let main_capacity =
-            if b >= PREALLOCATED_BITS { Self::main_bytes(b) / BUCKET_BYTES } else { 1 << b };
+        let main_capacity = if b >= PREALLOCATED_BITS { Self::main_bytes(b) / BUCKET_BYTES } else { 1 << b };
         Array { b, main_capacity, main, chunks: [const { OnceLock::new() }; CHUNKS] }
     }
 
@@ -262,11 +261,8 @@ impl<'a, P: Pages> Chain<'a, P> {
     /// Overflow buckets are taken in rising order, so a link leads forward: that alone bounds every walk,
     /// whatever the file says.
     fn follow(&mut self, link: BucketIndex) -> Result<()> {
-        let next = if link > self.index && link.0 >= self.array.buckets() {
-            self.array.bucket(link)
-        } else {
-            None
-        };
+        let next =
+            if link > self.index && link.0 >= self.array.buckets() { self.array.bucket(link) } else { None };
         let Some(next) = next else {
             let expected = "0, or a later overflow bucket of the array";
             return Err(Error::corrupt("bucket's overflow link", self.bucket.offset(), expected, link.0));

@@ -40,11 +40,7 @@ impl<P: Pages> Table<P> {
     }
 
     /// The table that a file describes. What the header says is checked against the arrays.
-    pub fn from_parts(
-        geometry: Geometry<P>,
-        counters: Counters,
-        load_factor: LoadFactor,
-    ) -> Result<Self> {
+    pub fn from_parts(geometry: Geometry<P>, counters: Counters, load_factor: LoadFactor) -> Result<Self> {
         let array = &geometry.array;
         expect_within("next overflow bucket", array.buckets(), array.capacity(), counters.next_overflow)?;
         match &geometry.old {

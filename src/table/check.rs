@@ -145,7 +145,8 @@ impl<R: Records> Checker<'_, R> {
             Ok(chain) => chain,
             Err(error) => return self.damage(place, error),
         };
-        let mut live = LiveChain { array_b: array.b(), main, rest: None, empty_one: None, entries: Vec::new() };
+        let mut live =
+            LiveChain { array_b: array.b(), main, rest: None, empty_one: None, entries: Vec::new() };
         loop {
             place.bucket = chain.index().0;
             for i in 0..CELLS {
@@ -313,7 +314,8 @@ impl Overflow {
     /// All overflow buckets taken so far are linked, and no others: they are never unlinked.
     fn check<P>(&self, array: &Array<P>, next: u64, which: WhichArray, faults: &mut Vec<Fault>) {
         let highest = self.linked.iter().rposition(|&word| word != 0);
-        let end = highest.map_or(0, |word| word as u64 * 64 + 64 - u64::from(self.linked[word].leading_zeros()));
+        let end =
+            highest.map_or(0, |word| word as u64 * 64 + 64 - u64::from(self.linked[word].leading_zeros()));
         let mut expect = |what, expected: u64, found: u64| {
             let place = Some(Place { array: which, bucket: found, cell: None });
             if expected != found {

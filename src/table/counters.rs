@@ -122,6 +122,13 @@ mod tests {
     }
 
     #[test]
+    fn as_many_overflow_buckets_as_buckets_are_too_many() {
+        assert!(!too_many_overflow_buckets(3, 2) && too_many_overflow_buckets(4, 2));
+        // From B = 16 on noverflow is a sample.
+        assert!(!too_many_overflow_buckets((1 << 15) - 1, 20) && too_many_overflow_buckets(1 << 15, 20));
+    }
+
+    #[test]
     fn overflow_buckets_are_counted_exactly_then_sampled() {
         let counted = |b: u8| {
             let mut counters = Counters::default();

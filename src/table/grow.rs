@@ -42,7 +42,11 @@ impl<P: Pages> Table<P> {
 
     /// Empties the table. Readers that are under way go on in the arrays that were, and iterations end.
     pub fn clear<H: Host<Pages = P>>(&mut self, host: &H, plan: ClearPlan<P>) {
-        debug_assert_eq!(plan.geometry.clears, self.geometry.clears.wrapping_add(1), "a clear is carried out once");
+        debug_assert_eq!(
+            plan.geometry.clears,
+            self.geometry.clears.wrapping_add(1),
+            "a clear is carried out once"
+        );
         self.geometry = plan.geometry;
         self.counters = Counters {
             next_overflow: self.geometry.array.buckets(),
@@ -134,11 +138,7 @@ fn goes_to_y<P>(old: &Old<P>, evacuation: &Evacuation, nth: usize, i: usize, cel
 }
 
 /// All buckets of the chain, also those behind `EMPTY_REST`: they are marked too.
-fn each_bucket<P: Pages>(
-    old: &Old<P>,
-    evacuation: &Evacuation,
-    mut visit: impl FnMut(usize, Bucket<'_, P>),
-) {
+fn each_bucket<P: Pages>(old: &Old<P>, evacuation: &Evacuation, mut visit: impl FnMut(usize, Bucket<'_, P>)) {
     let mut chain = prepared(Chain::at(&old.array, evacuation.old_bucket));
     for nth in 0.. {
         visit(nth, chain.bucket());

@@ -18,21 +18,23 @@ pub(super) struct HeapPages {
     words: Vec<AtomicU64>,
     touched: Vec<AtomicBool>,
     announced: AtomicUsize,
+    carrying_out: Arc<AtomicBool>,
 }
 
 impl HeapPages {
-    fn zeroed(bytes: u64) -> Self {
+    fn zeroed(bytes: u64, carrying_out: &Arc<AtomicBool>) -> Self {
         let words = bytes as usize / 8;
         HeapPages {
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
             touched: (0..words / PAGE_WORDS).map(|_| AtomicBool::new(false)).collect(),
             announced: AtomicUsize::new(usize::MAX),
+            carrying_out: Arc::clone(carrying_out),
         }
     }
 
     /// The same words in pages that nobody has touched: what a reopened file has.
     pub(super) fn reopened(&self) -> Self {
-        let copy = HeapPages::zeroed(self.words.len() as u64 * 8);
+        let copy = HeapPages::zeroed(self.words.len() as u64 * 8, &self.carrying_out);
         for (to, from) in copy.words.iter().zip(&self.words) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -66,7 +68,9 @@ impl Words for HeapPages {
 impl Pages for HeapPages {
     fn touch(&self, word: usize, words: usize) -> Result<()> {
         for page in word / PAGE_WORDS..=(word + words - 1) / PAGE_WORDS {
-            self.touched[page].store(true, Ordering::Relaxed);
+            let before = self.touched[page].swap(true, Ordering::Relaxed);
+            let first_in_phase_two = !before && self.carrying_out.load(Ordering::Relaxed);
+            assert!(!first_in_phase_two, "the plan has touched all that it needs (C12)");
         }
         Ok(())
     }
@@ -86,6 +90,8 @@ pub(super) struct HeapHost {
     pub(super) bytes_left: AtomicU64,
     published: RwLock<Option<Arc<Geometry<HeapPages>>>>,
     pub(super) publications: AtomicUsize,
+    /// Set while a plan is carried out: no page may be touched for the first time then.
+    pub(super) carrying_out: Arc<AtomicBool>,
 }
 
 impl HeapHost {
@@ -94,6 +100,7 @@ impl HeapHost {
             bytes_left: AtomicU64::new(u64::MAX),
             published: RwLock::new(None),
             publications: AtomicUsize::new(0),
+            carrying_out: Arc::default(),
         }
     }
 
@@ -113,7 +120,7 @@ impl Arrays for HeapHost {
             return Err(Error::NoSpace { what: "a bucket array", needed_bytes: bytes });
         };
         self.bytes_left.store(left, Ordering::Relaxed);
-        Ok(HeapPages::zeroed(bytes))
+        Ok(HeapPages::zeroed(bytes, &self.carrying_out))
     }
 }
 

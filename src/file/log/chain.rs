@@ -72,6 +72,8 @@ pub(crate) struct Chain {
     at: u64,
     /// The last position that a mark named.
     last_mark: Option<Mark>,
+    /// Whether to look for marks behind the end; not after a clean close, where nothing can be there.
+    search_for_marks: bool,
 }
 
 /// A record of the chain, verified.
@@ -86,8 +88,32 @@ pub(crate) struct ChainRecord {
 
 impl Chain {
     /// The chain from `start`, an offset in the first segment, on.
-    pub(crate) fn new(segments: Vec<ChainSegment>, start: u64, secret: [u8; 16]) -> Self {
-        Chain { segments, secret, current: 0, at: start, last_mark: None }
+    pub(crate) fn new(
+        segments: Vec<ChainSegment>,
+        start: u64,
+        secret: [u8; 16],
+        search_for_marks: bool,
+    ) -> Self {
+        Chain { segments, secret, current: 0, at: start, last_mark: None, search_for_marks }
+    }
+
+    /// Goes back to `start`, to walk the same records again.
+    pub(crate) fn rewind(&mut self, start: u64) {
+        (self.current, self.at) = (0, start);
+    }
+
+    /// The segments from the first on, and the file offset at which the log ends in each; those behind the end of
+    /// the log are left out.
+    pub(crate) fn extent(&self) -> impl Iterator<Item = (&Arc<Segment>, u64)> {
+        let ends = self.segments.iter().map(|s| s.known_end.unwrap_or(self.at));
+        let here = self.segments[..=self.current].iter().zip(ends);
+        here.enumerate().map(|(n, (s, end))| (&s.segment, if n == self.current { self.at } else { end }))
+    }
+
+    /// The highest sequence number and the highest epoch in the chain.
+    pub(crate) fn highest(&self) -> (u64, u64) {
+        let heads = || self.segments.iter().map(|s| s.segment.head());
+        (heads().map(|h| h.sequence).max().unwrap_or(0), heads().map(|h| h.epoch).max().unwrap_or(0))
     }
 
     /// Where the next record would lie, and in which segment.
@@ -105,8 +131,8 @@ impl Chain {
         self.last_mark
     }
 
-    /// The next record, published so that readers can find it; `None` at the end of the log. Marks and fillers
-    /// are passed over.
+    /// The next record, published so that readers can find it; `None` at the end of the log. Marks are
+    /// passed over.
     pub(crate) fn next(&mut self) -> Result<Option<ChainRecord>> {
         loop {
             let here = &mut self.segments[self.current];
@@ -118,13 +144,15 @@ impl Chain {
             let limit = here.known_end.unwrap_or(here.segment.end_offset());
             let Some(frame) = here.verified_frame(self.at).filter(|frame| self.at + frame.bytes() <= limit)
             else {
-                return self.end_or_damage().map(|()| None);
+                if self.search_for_marks {
+                    self.check_for_damage()?;
+                }
+                return Ok(None);
             };
             let offset = self.at;
             self.at += frame.bytes();
             here.appender.publish((self.at - here.segment.offset()) as usize);
             match frame.kind {
-                Kind::Filler => {}
                 Kind::SyncMark => self.last_mark = here.mark_at(offset, &frame, &self.secret).or(self.last_mark),
                 _ => {
                     let segment = Arc::clone(&here.segment);
@@ -135,7 +163,7 @@ impl Chain {
     }
 
     /// At bytes that are no record: looks on for a mark that names a position behind them (D4).
-    fn end_or_damage(&self) -> Result<()> {
+    fn check_for_damage(&self) -> Result<()> {
         let here = &self.segments[self.current];
         let bad = Mark { sequence: here.segment.head().sequence, end: self.at };
         for (index, behind) in self.segments.iter().enumerate().skip(self.current) {

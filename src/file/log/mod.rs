@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::file::epoch::{Domain, Pin};
-use crate::file::region::Published;
+use crate::file::region::{Published, RecordBytes};
 use crate::format::bucket::Position;
 use crate::format::record::{Frame, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES};
 use directory::Directory;
@@ -37,7 +37,7 @@ pub(crate) struct RecordRef<'p> {
     offset: u64,
     frame: Frame,
     /// Header, key and value.
-    bytes: &'p [u8],
+    bytes: RecordBytes<'p>,
     verify_value: bool,
 }
 
@@ -58,7 +58,7 @@ impl Log {
             return Err(no_record(offset));
         }
         if self.verify_reads {
-            record.frame.verify_head(&record.bytes[..record.frame.head_bytes()], segment.salt(), offset)?;
+            record.verify_head()?;
         }
         Ok(RecordRef { verify_value: self.verify_reads, ..record })
     }
@@ -85,25 +85,32 @@ impl Segment {
         let at = (offset - self.offset()) as usize;
         let memory = self.memory();
         let head = memory.bytes(at, LARGE_HEADER_BYTES).or_else(|| memory.bytes(at, SMALL_HEADER_BYTES));
-        let frame = head.and_then(Frame::decode).ok_or_else(|| no_record(offset))?;
+        let frame = head.and_then(|head| Frame::decode(head.as_slice())).ok_or_else(|| no_record(offset))?;
         let bytes = memory.bytes(at, frame.unpadded_bytes()).ok_or_else(|| no_record(offset))?;
         Ok(RecordRef { segment: self, offset, frame, bytes, verify_value: true })
     }
 }
 
 impl<'p> RecordRef<'p> {
-    pub(crate) fn key(&self) -> &'p [u8] {
+    #[inline]
+    pub(crate) fn key(&self) -> RecordBytes<'p> {
         let at = self.frame.header_bytes();
-        &self.bytes[at..at + self.frame.key_len as usize]
+        self.bytes.part(at..at + self.frame.key_len as usize)
     }
 
     /// The value; a large record's own checksum is compared here.
     #[inline]
-    pub(crate) fn value(&self) -> Result<&'p [u8]> {
+    pub(crate) fn value(&self) -> Result<RecordBytes<'p>> {
         if self.verify_value && self.frame.is_large() {
-            self.frame.verify_value(self.bytes, self.segment.salt(), self.offset)?;
+            self.frame.verify_value(self.bytes.as_slice(), self.segment.salt(), self.offset)?;
         }
-        Ok(&self.bytes[self.frame.header_bytes() + self.frame.key_len as usize..])
+        let at = self.frame.header_bytes() + self.frame.key_len as usize;
+        Ok(self.bytes.part(at..at + self.frame.value_len as usize))
+    }
+
+    /// Bytes in the value.
+    pub(crate) fn value_bytes(&self) -> u64 {
+        self.frame.value_len.into()
     }
 
     /// Bytes of the whole record.
@@ -113,13 +120,18 @@ impl<'p> RecordRef<'p> {
 
     /// Compares every checksum of the record.
     pub(crate) fn verify(&self) -> Result<()> {
-        let (salt, head) = (self.segment.salt(), &self.bytes[..self.frame.head_bytes()]);
-        self.frame.verify_head(head, salt, self.offset)?;
-        self.frame.verify_value(self.bytes, salt, self.offset)
+        self.verify_head()?;
+        self.frame.verify_value(self.bytes.as_slice(), self.segment.salt(), self.offset)
     }
 
     /// The segment that it lies in.
     pub(crate) fn segment(&self) -> &'p Segment {
         self.segment
+    }
+
+    #[inline]
+    fn verify_head(&self) -> Result<()> {
+        let head = self.bytes.part(0..self.frame.head_bytes());
+        self.frame.verify_head(head.as_slice(), self.segment.salt(), self.offset)
     }
 }

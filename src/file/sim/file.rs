@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 
 use rustix::io::Errno;
 
+use super::memory::Memory;
 use super::pages::{
     PAGE, Page, PageSet, Pages, SECTORS, ZEROS, content, copy_page, differing_sectors, holds, page_of,
     pages_touched, put_page, sector_words,
@@ -57,8 +58,8 @@ pub(super) struct Changed {
 enum Cache {
     /// Nobody has opened the file on this disk.
     Stored(Pages),
-    /// Memory for the longest file; mappings are parts of it.
-    Live(Region),
+    /// Shared mappings are parts of it.
+    Live(Memory),
 }
 
 impl Cache {
@@ -72,8 +73,8 @@ impl Cache {
             },
             Cache::Live(memory) => {
                 // Compared once more: a program may be storing meanwhile.
-                let differs = !holds(memory, page, known);
-                differs.then(|| copy_page(memory, page)).filter(|copy| copy != known).map(Arc::new)
+                let differs = !holds(memory.region(), page, known);
+                differs.then(|| copy_page(memory.region(), page)).filter(|copy| copy != known).map(Arc::new)
             }
         }
     }
@@ -138,17 +139,18 @@ impl File {
     }
 
     /// The page cache, which is made when it is first needed.
-    pub(super) fn memory(&mut self) -> io::Result<Region> {
-        let pages = match &self.cache {
-            Cache::Live(memory) => return Ok(memory.clone()),
-            Cache::Stored(pages) => pages,
-        };
-        let memory = Region::anonymous(LENGTH_LIMIT as usize)?;
-        for (number, page) in pages.present().take_while(|(number, _)| number * PAGE < LENGTH_LIMIT as usize) {
-            put_page(&memory, number * PAGE, page);
+    fn memory(&mut self) -> io::Result<&mut Memory> {
+        if let Cache::Stored(pages) = &self.cache {
+            let mut memory = Memory::take()?;
+            for (number, page) in pages.present() {
+                memory.put(number, page);
+            }
+            self.cache = Cache::Live(memory);
         }
-        self.cache = Cache::Live(memory.clone());
-        Ok(memory)
+        match &mut self.cache {
+            Cache::Live(memory) => Ok(memory),
+            Cache::Stored(_) => unreachable!("it was just made live"),
+        }
     }
 
     /// Fills `bytes`, which lie within the file.
@@ -156,7 +158,7 @@ impl File {
         let memory = self.memory()?;
         let mut done = 0;
         for page in pages_touched(offset, bytes.len() as u64) {
-            let copy = copy_page(&memory, page);
+            let copy = copy_page(memory.region(), page);
             let skip = offset as usize + done - page * PAGE;
             let take = (PAGE - skip).min(bytes.len() - done);
             for (at, byte) in bytes[done..done + take].iter_mut().enumerate() {
@@ -169,7 +171,6 @@ impl File {
 
     /// Writes as much of `bytes` as `free_pages` more pages of space allow; returns how much that was.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], mut free_pages: u64) -> io::Result<usize> {
-        let memory = self.memory()?;
         let mut done = 0;
         for page in pages_touched(offset, bytes.len() as u64) {
             if !self.allocated.contains(page) {
@@ -181,8 +182,7 @@ impl File {
             }
             let at = offset as usize + done;
             let take = ((page + 1) * PAGE - at).min(bytes.len() - done);
-            memory.copy_in_unaligned(at, &bytes[done..done + take]);
-            self.touch(page);
+            self.overwrite(page, at, &bytes[done..done + take])?;
             done += take;
         }
         if done > 0 {
@@ -191,10 +191,14 @@ impl File {
         Ok(done)
     }
 
-    /// A call has changed a page, or has written what it held before.
-    fn touch(&mut self, page: usize) {
+    /// Writes within a page, even if that changes nothing.
+    fn overwrite(&mut self, page: usize, at: usize, bytes: &[u8]) -> io::Result<()> {
+        let memory = self.memory()?;
+        memory.touch(page..page + 1);
+        memory.region().copy_in_unaligned(at, bytes);
         self.dirty.insert(page);
         self.looks_clean.remove(&page);
+        Ok(())
     }
 
     /// Makes the file longer if it is shorter than `length`.
@@ -249,10 +253,10 @@ impl File {
 
     /// Zeroes a part of one page, in place.
     fn zero_bytes(&mut self, range: Range<u64>) -> io::Result<()> {
-        if range.start < range.end && self.may_hold_data(page_of(range.start)) {
+        let page = page_of(range.start);
+        if range.start < range.end && self.memory()?.is_touched(page) {
             let zeros = vec![0; (range.end - range.start) as usize];
-            self.memory()?.copy_in_unaligned(range.start as usize, &zeros);
-            self.touch(page_of(range.start));
+            self.overwrite(page, range.start as usize, &zeros)?;
         }
         Ok(())
     }
@@ -263,7 +267,7 @@ impl File {
         if pages.is_empty() {
             return Ok(zeroed);
         }
-        self.memory()?.drop_copies(pages.start * PAGE, pages.len() * PAGE);
+        self.memory()?.zero(pages.clone());
         zeroed.insert_all(pages.clone());
         self.allocated.subtract(&zeroed);
         self.dirty.union(&zeroed);
@@ -271,39 +275,38 @@ impl File {
         Ok(zeroed)
     }
 
-    /// Whether a page can hold anything but zeros.
-    fn may_hold_data(&self, page: usize) -> bool {
-        self.durable.pages.get(page).is_some()
-            || self.dirty.contains(page)
-            || self.looks_clean.contains_key(&page)
-            || self.mapped.iter().any(|mapped| mapped.pages.contains(&page))
-    }
-
     /// A mapping of the page cache itself.
-    pub(super) fn map_shared(&mut self, offset: u64, len: usize, backing: Arc<dyn Backing>) -> io::Result<Region> {
+    pub(super) fn map_shared(
+        &mut self,
+        offset: u64,
+        len: usize,
+        backing: Arc<dyn Backing>,
+    ) -> io::Result<Region> {
+        let pages = pages_touched(offset, len as u64);
+        self.mapped.push(SharedMapping { pages: pages.clone(), alive: Arc::downgrade(&backing) });
         let memory = self.memory()?;
-        self.mapped.push(SharedMapping {
-            pages: pages_touched(offset, len as u64),
-            alive: Arc::downgrade(&backing),
-        });
-        Ok(Region::simulated(&memory, offset as usize, len, backing).ok_or(Errno::INVAL)?)
+        memory.touch(pages);
+        Ok(Region::simulated(memory.region(), offset as usize, len, backing).ok_or(Errno::INVAL)?)
     }
 
-    /// A mapping of a copy.
-    pub(super) fn map_private(&mut self, offset: u64, len: usize, backing: Arc<dyn Backing>) -> io::Result<Region> {
-        let copy = Region::anonymous(len.next_multiple_of(PAGE))?;
+    /// What a private mapping begins with.
+    pub(super) fn copy(&mut self, offset: u64, len: usize) -> io::Result<Memory> {
+        let mut copy = Memory::take()?;
         let memory = self.memory()?;
-        for page in pages_touched(offset, len as u64).filter(|page| self.may_hold_data(*page)) {
-            put_page(&copy, page * PAGE - offset as usize, &copy_page(&memory, page));
+        let pages = pages_touched(offset, len as u64);
+        for page in pages.clone().filter(|page| memory.is_touched(*page)) {
+            copy.put(page - pages.start, &copy_page(memory.region(), page));
         }
-        Ok(Region::simulated(&copy, 0, len, backing).ok_or(Errno::INVAL)?)
+        // Stores into the mapping are not told.
+        copy.touch(0..pages.len());
+        Ok(copy)
     }
 
     /// Fills pages of a private mapping, which begins at `start` of the file, with what the file holds.
     pub(super) fn reload(&mut self, mapping: &Region, start: u64, offset: usize, len: usize) {
         if let Cache::Live(memory) = &self.cache {
             for at in (offset..offset + len).step_by(PAGE) {
-                put_page(mapping, at, &copy_page(memory, page_of(start + at as u64)));
+                put_page(mapping, at, &copy_page(memory.region(), page_of(start + at as u64)));
             }
         }
     }
@@ -352,7 +355,9 @@ impl File {
     /// Makes everything durable that does not look clean.
     pub(super) fn sync(&mut self) {
         for changed in self.unsynced() {
-            self.allocated.insert(changed.page);
+            if *changed.content != ZEROS {
+                self.allocated.insert(changed.page);
+            }
             self.durable.pages.set(changed.page, content(*changed.content));
         }
         self.durable.length = self.length;
@@ -385,7 +390,9 @@ impl File {
     /// Makes some unsynced sectors durable before anyone asks; returns how many.
     pub(super) fn write_back(&mut self, random: &mut Random) -> u64 {
         let mut written = 0;
-        for changed in self.unsynced() {
+        let mut unsynced = self.unsynced();
+        unsynced.retain(|changed| !self.is_hole(changed));
+        for changed in unsynced {
             let chosen = changed.sectors & random.sectors();
             self.write_sectors(&changed, chosen);
             written += u64::from(chosen.count_ones());

@@ -48,7 +48,7 @@ impl Change {
     }
 }
 
-/// All names of a disk. Directories are there as soon as a file is.
+/// All names of a disk. Directories are there as soon as a file in them is.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     current: BTreeMap<PathBuf, FileId>,
@@ -92,6 +92,17 @@ impl Names {
             }
             !here
         });
+    }
+
+    /// Gives a file a durable name.
+    pub(super) fn put(&mut self, path: &Path, file: FileId) {
+        self.current.insert(path.to_owned(), file);
+        self.durable.insert(path.to_owned(), file);
+    }
+
+    /// Whether a name leads to `file` now.
+    pub(super) fn leads_to(&self, file: FileId) -> bool {
+        self.current.values().any(|id| *id == file)
     }
 
     /// Whether any name leads to `file`, now or after some crash.

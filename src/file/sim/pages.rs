@@ -30,7 +30,7 @@ pub(super) fn page_of(offset: u64) -> usize {
 
 /// The pages that `len` bytes at `offset` touch.
 pub(super) fn pages_touched(offset: u64, len: u64) -> Range<usize> {
-    page_of(offset)..page_of((offset + len).next_multiple_of(PAGE_BYTES))
+    if len == 0 { 0..0 } else { page_of(offset)..page_of(offset + len - 1) + 1 }
 }
 
 /// The content of a file, page by page. A clone shares every page until one of the two is changed.
@@ -80,7 +80,7 @@ impl Pages {
         if kept > 0 && self.get(page_of(length)).is_some() {
             let page = self.page_mut(page_of(length));
             page[kept.div_ceil(8)..].fill(0);
-            if kept % 8 > 0 {
+            if !kept.is_multiple_of(8) {
                 let mut word = page[kept / 8].to_ne_bytes();
                 word[kept % 8..].fill(0);
                 page[kept / 8] = u64::from_ne_bytes(word);
@@ -117,7 +117,8 @@ pub(super) fn content(page: Page) -> Option<Arc<Page>> {
 pub(super) fn holds(memory: &Region, number: usize, page: &Page) -> bool {
     let words = memory.words(number * PAGE, PAGE_WORDS);
     words.chunks_exact(SECTOR_WORDS).zip(page.chunks_exact(SECTOR_WORDS)).all(|(live, kept)| {
-        let differing = |bits: u64, (live, kept): (&AtomicU64, &u64)| bits | (live.load(Ordering::Relaxed) ^ kept);
+        let differing =
+            |bits: u64, (live, kept): (&AtomicU64, &u64)| bits | (live.load(Ordering::Relaxed) ^ kept);
         live.iter().zip(kept).fold(0, differing) == 0
     })
 }

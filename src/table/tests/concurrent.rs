@@ -9,11 +9,7 @@ use crate::table::{Walk, lookup};
 const STAYING: u64 = 64;
 
 /// Runs `read` on two threads while the writer works, and tells how often it ran beside it.
-fn beside_a_writer(
-    hash: fn(&[u8]) -> Hash,
-    steps: u64,
-    read: impl Fn(&HeapHost, &HeapRecords, u64) + Sync,
-) {
+fn beside_a_writer(hash: fn(&[u8]) -> Hash, steps: u64, read: impl Fn(&HeapHost, &HeapRecords, u64) + Sync) {
     let mut rig = Rig::with(LoadFactor::default(), 0, hash);
     for number in 0..STAYING {
         rig.insert(&key(number), number);

@@ -99,7 +99,7 @@ fn each_put_evacuates_at_most_two_old_buckets() {
     }
     assert!((256..=512).contains(&steps), "{steps} puts for 512 old buckets");
     // The start and the end of each growth are published, and nothing in between.
-    assert_eq!(rig.host.publications.load(std::sync::atomic::Ordering::Relaxed), 1 + 2 * 10);
+    assert_eq!(rig.host.publications.load(Relaxed), 1 + 2 * 10);
 }
 
 #[test]
@@ -112,7 +112,6 @@ fn many_sparse_overflow_buckets_make_the_table_grow_to_the_same_size() {
     let mut held = std::collections::VecDeque::new();
     for step in 0..60_000u64 {
         let key = key(random.next());
-        let hash = spread(&key);
         let noverflow = rig.table.counters().noverflow;
         let was_growing = rig.table.growing();
         match rig.try_insert(&key, step, Trigger::Live).unwrap() {
@@ -125,12 +124,10 @@ fn many_sparse_overflow_buckets_make_the_table_grow_to_the_same_size() {
         }
         rig.model.insert(key.to_vec(), step);
         held.push_back(key);
-        // Removing from the fullest bucket's keys first would be worse; the oldest are hollow enough.
         if held.len() > 190 {
             let oldest = held.pop_front().unwrap();
             rig.remove(&oldest);
         }
-        let _ = hash;
         if same_size_growths == 3 && !rig.table.growing() {
             break;
         }
@@ -168,19 +165,40 @@ fn a_growth_without_space_is_put_off() {
 }
 
 #[test]
+fn a_growth_that_was_put_off_for_long_ends_before_the_next_begins() {
+    let mut rig = filled_to(6.5, 10);
+    // Enough for five chunks of overflow buckets, not for an array of twice the size.
+    rig.host.bytes_left = 170_000.into();
+    let mut numbers = 1_000_000..;
+    while rig.try_insert(&key(numbers.next().unwrap()), 0, Trigger::Live).is_ok() {}
+    rig.host.bytes_left = u64::MAX.into();
+    assert!(rig.table.counters().count > 2 * 6656, "too many for twice the size, too");
+    let mut insert = || rig.try_insert(&key(numbers.next().unwrap()), 0, Trigger::Live).unwrap();
+    assert_eq!(insert(), Some(Growth::Double));
+    let puts = 1 + (0..).take_while(|_| insert().is_none()).count();
+    assert!((512..=1024).contains(&puts), "{puts} puts for 1024 old buckets");
+    assert_eq!(rig.table.geometry().array.b(), 12);
+    assert_eq!(rig.faults(), []);
+}
+
+#[test]
+fn a_replacement_begins_no_growth() {
+    let mut rig = filled_to(6.5, 6);
+    assert_eq!(rig.try_insert(&key(3), 1, Trigger::Live).unwrap(), None);
+    assert!(!rig.table.growing());
+    assert_eq!(rig.try_insert(&key(1_000_000), 1, Trigger::Live).unwrap(), Some(Growth::Double));
+}
+
+#[test]
 fn a_growth_stopped_midway_goes_on_after_a_reopen() {
     let mut rig = filled_to(6.5, 11);
     let mut stays = filled_to(6.5, 11);
-    // The last old buckets first, so that the mark has far to jump over heads that nobody has touched.
-    for number in 0..3000u64 {
-        let bytes = key(number);
-        if spread(&bytes).bucket(11) > 0 || number == 0 {
-            rig.insert(&bytes, number + 1);
-            stays.insert(&bytes, number + 1);
+    for number in 0..3000 {
+        for rig in [&mut rig, &mut stays] {
+            rig.insert(&key(1_000_000 + number), number);
+            rig.insert(&key(number), number + 1);
         }
-        let new = key(1_000_000 + number);
-        rig.insert(&new, number);
-        stays.insert(&new, number);
+        // The mark then jumps over heads on pages that nobody has touched yet.
         if number % 37 == 0 {
             rig.reopen();
         }
@@ -191,36 +209,29 @@ fn a_growth_stopped_midway_goes_on_after_a_reopen() {
 
 #[test]
 fn the_mark_jumps_at_most_1024_evacuated_buckets() {
-    let mut rig = filled_to(6.5, 12);
-    // One key for each old bucket.
-    let mut by_bucket: Vec<Option<u64>> = vec![None; 1 << 12];
+    let mut rig = filled_to(6.5, 13);
+    let mut key_of_bucket = HashMap::new();
     for number in 0..rig.table.counters().count {
-        by_bucket[spread(&key(number)).bucket(12) as usize] = Some(number);
+        key_of_bucket.insert(spread(&key(number)).bucket(13), number);
     }
-    let mut new = 1_000_000;
-    while spread(&key(new)).bucket(12) != 4000 {
-        new += 1;
-    }
-    rig.insert(&key(new), 0);
-    assert_eq!(rig.table.counters().nevacuate, 1, "its own bucket and bucket 0");
-    // From behind: every put evacuates its own bucket and the one at the mark; put them together.
-    for main in (2..1800).rev() {
-        if let Some(number) = by_bucket[main] {
-            rig.insert(&key(number), 7);
+    let far = (1_000_000..).find(|&number| spread(&key(number)).bucket(13) > 6000).unwrap();
+    rig.insert(&key(far), 0);
+    // Each put evacuates its own bucket and the one at the mark; the two meet after 3000 puts, and behind
+    // the mark all is evacuated up to bucket 6000.
+    let mut before = rig.table.counters().nevacuate;
+    let mut jumps = Vec::new();
+    for main in (1..6000).rev() {
+        let Some(&number) = key_of_bucket.get(&main) else { continue };
+        rig.insert(&key(number), 7);
+        jumps.push(rig.table.counters().nevacuate - before);
+        before += jumps[jumps.len() - 1];
+        if before >= 6000 {
+            break;
         }
     }
-    assert!(rig.table.growing());
-    let mut before = rig.table.counters().nevacuate;
-    assert!(before >= 899, "one step a put: {before}");
-    let mut jumps = Vec::new();
-    for _ in 0..20 {
-        new += 1;
-        rig.insert(&key(new), 0);
-        jumps.push(rig.table.counters().nevacuate.saturating_sub(before));
-        before = rig.table.counters().nevacuate;
-        rig.reopen();
-    }
-    assert!(jumps.iter().all(|&jump| jump <= 2 * 1025), "{jumps:?}");
+    assert!(jumps[..2900].iter().all(|&jump| jump == 1), "one step a put until they meet");
+    // Where the mark stands at the key's own bucket it advances twice.
+    assert_eq!(jumps.iter().max(), Some(&(2 * (1 + 1024))));
     rig.verify();
 }
 
@@ -234,7 +245,7 @@ fn cells_with_too_few_bits_are_split_by_their_records() {
         by_record.insert(&key(number), number);
         by_cell.insert(&key(number), number);
     }
-    let reads = |rig: &Rig| rig.records.reads.load(std::sync::atomic::Ordering::Relaxed);
+    let reads = |rig: &Rig| rig.records.reads.load(Relaxed);
     assert!(reads(&by_record) > 3000 && reads(&by_cell) == 0);
     by_record.verify();
     assert!(by_record.image() == by_cell.image());

@@ -7,6 +7,7 @@ mod iteration;
 mod model;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::Result;
 use crate::format::bucket::{Cell, Hash};
@@ -51,7 +52,9 @@ impl Rig {
         let plan = self.table.prepare_put(&self.host, &self.records, hash, existing, trigger)?;
         let growth = plan.growth();
         let position = self.records.append(key, value, hash);
+        self.host.carrying_out.store(true, Relaxed);
         self.table.put(&self.host, plan, hash, existing, position);
+        self.host.carrying_out.store(false, Relaxed);
         Ok(growth)
     }
 
@@ -62,7 +65,9 @@ impl Rig {
         assert_eq!(found.as_ref().map(|(_, record)| record.value), expected);
         if let Some((cell, _)) = found {
             let plan = self.table.prepare_remove(&self.host, &self.records, hash, cell).unwrap();
+            self.host.carrying_out.store(true, Relaxed);
             self.table.remove(&self.host, plan, hash, cell);
+            self.host.carrying_out.store(false, Relaxed);
         }
     }
 
@@ -103,10 +108,7 @@ impl Rig {
         let geometry = self.table.geometry();
         let reopened = Geometry {
             array: reopened(&geometry.array),
-            old: geometry
-                .old
-                .as_ref()
-                .map(|old| Old { array: reopened(&old.array), growth: old.growth }),
+            old: geometry.old.as_ref().map(|old| Old { array: reopened(&old.array), growth: old.growth }),
             clears: geometry.clears,
         };
         let load_factor = self.table.load_factor;
@@ -124,7 +126,9 @@ fn reopened(array: &Array<HeapPages>) -> std::sync::Arc<Array<HeapPages>> {
 
 /// A hash as good as a keyed one: FNV-1a, then the finalizer of MurmurHash3.
 fn spread(key: &[u8]) -> Hash {
-    let mut h = key.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let mut h = key
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, &byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
         h = (h ^ (h >> 33)).wrapping_mul(factor);
     }

@@ -6,7 +6,7 @@ fn random_operations(hash: fn(&[u8]) -> Hash, keys: u64, steps: u64, seed: u64, 
     let mut rig = Rig::with(LoadFactor::default(), 0, hash);
     operate(&mut rig, keys, steps, seed, |rig, step| {
         // Each evacuation step is checked, the times between now and then.
-        if rig.table.growing() || step % every == 0 {
+        if rig.table.growing() || step.is_multiple_of(every) {
             assert_eq!(rig.faults(), [], "seed {seed}, step {step}");
         }
     });
@@ -18,7 +18,7 @@ fn random_operations(hash: fn(&[u8]) -> Hash, keys: u64, steps: u64, seed: u64, 
 fn operate(rig: &mut Rig, keys: u64, steps: u64, seed: u64, mut after: impl FnMut(&mut Rig, u64)) {
     let mut random = Random(seed);
     for step in 0..steps {
-        let filling = step / (2 * keys) % 2 == 0;
+        let filling = (step / (2 * keys)).is_multiple_of(2);
         let key = key(random.below(keys));
         if random.below(10) < if filling { 8 } else { 3 } {
             rig.insert(&key, step);

@@ -1,0 +1,178 @@
+//! How a store is opened.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::file::media::{FileSystem, Volume};
+use crate::store::Store;
+use crate::table::{HashKind, LoadFactor};
+
+/// When a write is on disk. In every mode, what a power cut leaves is a prefix of the acknowledged writes that
+/// contains everything synced before; a process that is killed loses nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Never synced but by [`Store::sync`], checkpoints and closing.
+    Buffered,
+    /// Synced in the background at least this often, while there is something to sync.
+    Interval(Duration),
+    /// Synced before the write is acknowledged; writers that wait together share one sync.
+    Immediate,
+}
+
+impl Default for Durability {
+    /// Once a second.
+    fn default() -> Self {
+        Durability::Interval(Duration::from_secs(1))
+    }
+}
+
+/// How to open a store. Whatever is not set has a sensible value; nobody is asked to guess a size.
+///
+/// ```
+/// # fn main() -> tophash::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("app.tophash");
+/// use tophash::{Durability, Options};
+///
+/// let store = Options::new().durability(Durability::Immediate).capacity(100_000).open(&path)?;
+/// store.insert("on disk", "when this returns")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub(crate) create: bool,
+    pub(crate) read_only: bool,
+    pub(crate) capacity: u64,
+    pub(crate) durability: Durability,
+    pub(crate) hash: HashKind,
+    pub(crate) load_factor: f64,
+    pub(crate) verify_reads: bool,
+    pub(crate) checkpoint_bytes: Option<u64>,
+    pub(crate) max_dirty_bytes: u64,
+    pub(crate) background: bool,
+    pub(crate) volume: Arc<dyn Volume>,
+    pub(crate) seed: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options::new()
+    }
+}
+
+impl Options {
+    /// The defaults, as [`Store::open`] uses them.
+    pub fn new() -> Self {
+        Options {
+            create: true,
+            read_only: false,
+            capacity: 0,
+            durability: Durability::default(),
+            hash: HashKind::default(),
+            load_factor: f64::from(LoadFactor::default().hundredths()) / 100.0,
+            verify_reads: true,
+            checkpoint_bytes: None,
+            max_dirty_bytes: 1 << 30,
+            background: true,
+            volume: Arc::new(FileSystem),
+            seed: None,
+        }
+    }
+
+    /// Whether to make the file where there is none; true unless told otherwise.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Opens for reading alone: shares the file with other readers and never writes a byte, also after a crash,
+    /// on a full disk and on a read-only medium. What recovery would do happens in memory.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Room for this many entries before the table of a new file grows (Go's `make(map, hint)`). Only a hint; an
+    /// existing file keeps its table.
+    pub fn capacity(mut self, entries: u64) -> Self {
+        self.capacity = entries;
+        self
+    }
+
+    /// When a write is on disk; [`Durability::Interval`] of one second unless told otherwise.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The hash function of a new file; an existing file keeps its own.
+    pub fn hash(mut self, hash: HashKind) -> Self {
+        self.hash = hash;
+        self
+    }
+
+    /// Entries per bucket at which the table of a new file doubles, 4.0 to 8.0; Go's 6.5 unless told otherwise.
+    /// For experiments; an existing file keeps its own.
+    pub fn load_factor(mut self, load_factor: f64) -> Self {
+        self.load_factor = load_factor;
+        self
+    }
+
+    /// Whether every read compares the record's checksum; true unless told otherwise. Without it, damage to a
+    /// value goes unnoticed; recovery and `verify` compare all the same.
+    pub fn verify_reads(mut self, verify_reads: bool) -> Self {
+        self.verify_reads = verify_reads;
+        self
+    }
+
+    /// Checkpoint whenever the log has grown by this many bytes since the last one. What is replayed after a crash
+    /// is about this much. Unless told otherwise, 32 MiB or half the size of the bucket array, what is more.
+    pub fn checkpoint_bytes(mut self, bytes: u64) -> Self {
+        self.checkpoint_bytes = Some(bytes);
+        self
+    }
+
+    /// How many bytes of index pages may be changed and not yet checkpointed; 1 GiB unless told otherwise. A write
+    /// that finds more waits for a checkpoint, and fails if that fails.
+    pub fn max_dirty_bytes(mut self, bytes: u64) -> Self {
+        self.max_dirty_bytes = bytes;
+        self
+    }
+
+    /// Whether a background thread syncs, checkpoints and prepares log segments; true unless told otherwise.
+    /// Without it the same work is done inside the writes that find it due, which makes a store deterministic.
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Where files live: the file system unless told otherwise, or a simulated disk (feature `sim`).
+    pub fn media(mut self, volume: impl Volume + 'static) -> Self {
+        self.volume = Arc::new(volume);
+        self
+    }
+
+    /// Makes the random numbers of a new file (its id, the key of its hash) from this seed, so that a test can
+    /// repeat a run byte for byte. Never for data: whoever knows the seed can choose keys that collide.
+    #[doc(hidden)]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Opens the store at `path`, or makes it. See [`Store::open`] for what can go wrong.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        Store::open_with(path.as_ref(), self)
+    }
+
+    pub(crate) fn checked_load_factor(&self) -> Result<LoadFactor> {
+        LoadFactor::new(self.load_factor).ok_or(Error::TooLarge {
+            what: "the load factor, in hundredths (at least 400),",
+            len: (self.load_factor * 100.0) as u64,
+            limit: 800,
+        })
+    }
+}

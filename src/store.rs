@@ -1,0 +1,268 @@
+//! The store: what users hold.
+//!
+//! A [`Store`] is a handle; clones share one open file. Behind it stands the core: the table and the log's end under
+//! one writer lock, and beside it what readers load without a lock. Writes go
+//!
+//! > check sizes → lock → find the key → prepare the change → secure log space → **append** → change the table →
+//! > unlock → wait for a sync if the durability asks for one,
+//!
+//! and everything that can fail comes before the append (C12).
+
+mod background;
+mod core;
+mod iter;
+mod report;
+mod value;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use iter::{Iter, Keys, Values};
+pub use report::Buckets;
+pub use value::Value;
+
+use crate::error::Result;
+use crate::options::Options;
+use crate::upkeep::inspect::{Bucket, Growth, Info, Stats, WhichArray};
+use crate::upkeep::verify::Verification;
+use background::Background;
+use core::Core;
+
+/// A persistent hash table of byte strings in one file. Cheap to clone, and free to share among threads: one
+/// writes at a time, and readers never wait.
+///
+/// ```
+/// # fn main() -> tophash::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("app.tophash");
+/// let store = tophash::Store::open(&path)?;
+/// store.insert("user:1", "Ada")?;
+/// store.insert("user:2", "Grace")?;
+///
+/// let name = store.get("user:1")?.expect("it was just inserted");
+/// assert_eq!(&*name, b"Ada");
+///
+/// for entry in store.iter() {
+///     let (key, value) = entry?;
+///     println!("{} = {}", String::from_utf8_lossy(&key), String::from_utf8_lossy(&value));
+/// }
+/// store.remove("user:2")?;
+/// assert_eq!(store.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+/// The open file and the thread that serves it; dropped with the last clone of the store.
+struct Handle {
+    core: Arc<Core>,
+    background: Option<Background>,
+}
+
+impl Store {
+    /// Opens the store at `path` for reading and writing, or makes it where there is none; recovers it if it was not
+    /// closed. Constant time after a clean close, after a crash linear in the log since the last checkpoint.
+    ///
+    /// # Errors
+    /// [`Locked`](crate::Error::Locked) at once when another handle has it open; [`NotTophash`](crate::Error::NotTophash)
+    /// and [`Version`](crate::Error::Version) for files that are not ours or too new, which are left as they are;
+    /// [`Corrupt`](crate::Error::Corrupt) where a checksum does not fit.
+    pub fn open(path: impl AsRef<Path>) -> Result<Store> {
+        Options::new().open(path)
+    }
+
+    pub(crate) fn open_with(path: &Path, options: Options) -> Result<Store> {
+        let in_background = options.background && !options.read_only;
+        let core = Arc::new(Core::open(path, options)?);
+        let background = if in_background { Some(Background::start(&core)?) } else { None };
+        Ok(Store { handle: Arc::new(Handle { core, background }) })
+    }
+
+    /// The value of a key. No lock, no allocation, no copy: two cache misses, the bucket and the record.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// assert_eq!(store.get("key")?.as_deref(), Some(&b"value"[..]));
+    /// assert!(store.get("another")?.is_none());
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
+    #[inline]
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value<'_>>> {
+        self.core().get(key.as_ref())
+    }
+
+    /// The key as it is stored, and its value.
+    pub fn get_key_value(&self, key: impl AsRef<[u8]>) -> Result<Option<(Value<'_>, Value<'_>)>> {
+        self.core().get_key_value(key.as_ref())
+    }
+
+    /// Whether the key is there. Does not read the value of a record that is larger than 64 KiB.
+    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.core().contains_key(key.as_ref())
+    }
+
+    /// Entries in the store.
+    pub fn len(&self) -> u64 {
+        self.core().count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sets the value of a key and returns the one before. Amortised constant time; the table grows by a bucket or
+    /// two a call, never all at once.
+    ///
+    /// # Errors
+    /// [`TooLarge`](crate::Error::TooLarge) beyond 16 MiB of key or 4 GiB - 1 of value,
+    /// [`NoSpace`](crate::Error::NoSpace) when the disk is full; nothing has changed then. If the sync that
+    /// [`Durability::Immediate`](crate::Durability::Immediate) waits for fails, the outcome is unknown: see
+    /// [`Poisoned`](crate::Error::Poisoned).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// assert!(store.insert("key", "old")?.is_none());
+    /// assert_eq!(store.insert("key", "new")?.as_deref(), Some(&b"old"[..]));
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
+    pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Option<Value<'_>>> {
+        self.write(|core| core.insert(key.as_ref(), value.as_ref()))
+    }
+
+    /// Removes a key and returns its value. Removing an absent key changes nothing.
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<Option<Value<'_>>> {
+        self.write(|core| core.remove(key.as_ref()))
+    }
+
+    /// Removes every key, in constant time. Iterators that are under way end.
+    pub fn clear(&self) -> Result<()> {
+        self.write(Core::clear)
+    }
+
+    /// Every entry, in no order, beginning at a random one. Entries that are there throughout are yielded exactly
+    /// once, also while the table grows under the iterator; one that is inserted or removed meanwhile may be yielded
+    /// or not.
+    ///
+    /// An iterator holds back the reuse of what it may still see; it never holds back a writer.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter::new(self.core())
+    }
+
+    /// Every key, as [`Store::iter`] yields them.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(self.iter())
+    }
+
+    /// Every value, as [`Store::iter`] yields them.
+    pub fn values(&self) -> Values<'_> {
+        Values(self.iter())
+    }
+
+    /// Returns once everything that was written before is on disk, in every durability mode.
+    pub fn sync(&self) -> Result<()> {
+        self.core().sync()
+    }
+
+    /// Writes the changed pages of the table to the file, so that reopening has nothing to replay. Done in the
+    /// background when it is due; this does it now.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.core().checkpoint()
+    }
+
+    /// Sizes and shapes, measured over the whole table: linear in its size.
+    pub fn stats(&self) -> Result<Stats> {
+        self.core().stats()
+    }
+
+    /// What the file says about itself: version, hash, layout, where things lie.
+    pub fn info(&self) -> Result<Info> {
+        self.core().info()
+    }
+
+    /// How far a growth of the table is. Constant time.
+    pub fn growth(&self) -> Result<Growth> {
+        self.core().growth()
+    }
+
+    /// One bucket of the table with its overflow chain; `None` beyond the last.
+    pub fn bucket(&self, array: WhichArray, index: u64) -> Result<Option<Bucket>> {
+        self.core().bucket(array, index)
+    }
+
+    /// Every bucket of an array with its chain, in order.
+    pub fn buckets(&self, array: WhichArray) -> Buckets<'_> {
+        Buckets::new(self.core(), array)
+    }
+
+    /// Checks everything that can be checked: every page, every record, every invariant of the table. Linear in the
+    /// size of the file. Writers wait meanwhile, readers don't.
+    ///
+    /// # Errors
+    /// Damage is not an error but a fault in the report; an error is trouble on the way, from the system.
+    pub fn verify(&self) -> Result<Verification> {
+        self.core().verify()
+    }
+
+    /// Closes the store and reports what a drop can't. When other handles of the same store are alive, the file stays
+    /// open for them, and this syncs it.
+    pub fn close(self) -> Result<()> {
+        match Arc::try_unwrap(self.handle) {
+            Ok(mut handle) => handle.close(),
+            Err(shared) => shared.core.sync(),
+        }
+    }
+
+    fn core(&self) -> &Core {
+        &self.handle.core
+    }
+
+    /// Runs a write and what is due after it.
+    fn write<'s, T>(&'s self, write: impl FnOnce(&'s Core) -> Result<T>) -> Result<T> {
+        let done = write(&self.handle.core)?;
+        match &self.handle.background {
+            Some(background) if self.core().upkeep_is_due() => background.wake(),
+            Some(_) => {}
+            None => self.core().do_upkeep_inline(),
+        }
+        Ok(done)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.core().path()).field("len", &self.len()).finish()
+    }
+}
+
+impl<'s> IntoIterator for &'s Store {
+    type Item = Result<(Value<'s>, Value<'s>)>;
+    type IntoIter = Iter<'s>;
+
+    fn into_iter(self) -> Iter<'s> {
+        self.iter()
+    }
+}
+
+impl Handle {
+    fn close(&mut self) -> Result<()> {
+        // The thread first: nobody else may write once the file says that it is closed.
+        self.background = None;
+        self.core.close()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.background = None;
+        // Whoever wants to know how the close went calls `Store::close`; it closes once.
+        let _ = self.core.close();
+    }
+}

@@ -1,0 +1,300 @@
+//! The open file: what readers load without a lock, and the writer behind its lock.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::file::arrays::ArraySpace;
+use crate::file::checkpoint::Checkpointer;
+use crate::file::create::{self, FirstArray};
+use crate::file::epoch::{Domain, Pin};
+use crate::file::headers::Headers;
+use crate::file::log::Log;
+use crate::file::log::writer::LogWriter;
+use crate::file::media::{Access, Media, Volume};
+use crate::file::pages::IndexPages;
+use crate::file::region::Published;
+use crate::file::space::Space;
+use crate::file::sync::Syncer;
+use crate::format::header::{Header, Identity};
+use crate::options::Options;
+use crate::seam::Arrays;
+use crate::store::value::Value;
+use crate::table::{Array, Geometry, HashKind, Host, KeyHasher, Table, lookup};
+use crate::upkeep::records::PinnedRecords;
+use crate::upkeep::recover::{Recovered, recover};
+
+/// One open file.
+pub(crate) struct Core {
+    pub(super) path: PathBuf,
+    pub(super) options: Options,
+    pub(super) media: Arc<dyn Media>,
+    pub(super) domain: Arc<Domain>,
+    pub(super) geometry: Published<Geometry<IndexPages>>,
+    pub(super) log: Arc<Log>,
+    pub(super) hasher: KeyHasher,
+    pub(super) hash_kind: HashKind,
+    pub(super) arrays: ArraySpace,
+    /// Entries in the table. Stored by the writer (Relaxed: it is a number alone, nothing is read because of it).
+    pub(super) count: AtomicU64,
+    /// The header that the file was opened with.
+    pub(super) opened_with: Header,
+    /// Opening found a log to replay or a journal to put in place.
+    pub(super) recovered: bool,
+    pub(super) writer: Mutex<Writer>,
+    /// What a read-only store does not have.
+    pub(super) files: Option<Files>,
+}
+
+/// What only the writer has: the table and the end of the log.
+pub(super) struct Writer {
+    pub(super) table: Table<IndexPages>,
+    pub(super) log: Option<LogWriter>,
+}
+
+/// The parts of an open file that write.
+pub(super) struct Files {
+    pub(super) space: Arc<Space>,
+    pub(super) syncer: Arc<Syncer>,
+    pub(super) headers: Arc<Headers>,
+    pub(super) checkpointer: Checkpointer,
+    /// The highest epoch of an earlier session.
+    pub(super) last_epoch: u64,
+    /// The epoch of this session is durable, and records may be appended. Stored once (Release) under the writer
+    /// lock; loaded Acquire by writes before they take it.
+    pub(super) session: AtomicBool,
+    /// Bytes appended by operations since the store was opened; Release by the writer, Acquire by who measures.
+    pub(super) appended: Arc<AtomicU64>,
+    /// The part of them that is durable. Stored (Release) by whoever has the turn to sync.
+    pub(super) synced: AtomicU64,
+    /// Bytes appended at the last checkpoint; what was replayed counts as appended after it.
+    pub(super) checkpointed: AtomicU64,
+    /// Bytes replayed at the opening that no checkpoint covers yet.
+    pub(super) replayed: AtomicU64,
+    /// Checkpoints take turns; held over the whole of one.
+    pub(super) checkpointing: Mutex<()>,
+    pub(super) last_sync: Mutex<Instant>,
+    pub(super) closed: AtomicBool,
+}
+
+impl Core {
+    pub(super) fn open(path: &Path, options: Options) -> Result<Core> {
+        let media = open_file(path, &options)?;
+        let recovered = recover(path, &media, options.read_only, options.verify_reads)?;
+        Core::assemble(path, options, media, recovered)
+    }
+
+    fn assemble(path: &Path, options: Options, media: Arc<dyn Media>, parts: Recovered) -> Result<Core> {
+        let Recovered { header, domain, log, arrays, table, .. } = parts;
+        let mut log_writer = None;
+        let files = match parts.durable {
+            None => None,
+            Some(durable) => {
+                let (space, syncer, headers) = (durable.space, durable.syncer, durable.headers);
+                let writer = LogWriter::new(
+                    Arc::clone(&log),
+                    Arc::clone(&media),
+                    Arc::clone(&space),
+                    Arc::clone(&domain),
+                    header.identity,
+                    parts.log_end,
+                )?;
+                let appended = Arc::clone(writer.appended());
+                log_writer = Some(writer);
+                let checkpointer = Checkpointer::new(
+                    Arc::clone(&media),
+                    Arc::clone(&space),
+                    Arc::clone(&syncer),
+                    Arc::clone(&headers),
+                    durable.catalog,
+                );
+                Some(Files {
+                    space,
+                    syncer,
+                    headers,
+                    checkpointer,
+                    last_epoch: parts.last_epoch,
+                    session: AtomicBool::new(false),
+                    appended,
+                    synced: AtomicU64::new(0),
+                    checkpointed: AtomicU64::new(0),
+                    replayed: AtomicU64::new(parts.replayed_bytes),
+                    checkpointing: Mutex::new(()),
+                    last_sync: Mutex::new(Instant::now()),
+                    closed: AtomicBool::new(false),
+                })
+            }
+        };
+        Ok(Core {
+            path: path.to_owned(),
+            options,
+            media,
+            geometry: Published::new(&domain, Arc::clone(table.geometry())),
+            domain,
+            log,
+            hasher: parts.hasher,
+            hash_kind: parts.hash_kind,
+            arrays,
+            count: AtomicU64::new(table.counters().count),
+            opened_with: header,
+            recovered: parts.unclean || parts.replayed_bytes > 0,
+            writer: Mutex::new(Writer { table, log: log_writer }),
+            files,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn pin(&self) -> Result<Pin<'_>> {
+        self.domain.pin()
+    }
+
+    /// The arrays as they are published now.
+    #[inline]
+    pub(super) fn published<'p>(&self, pin: &'p Pin<'_>) -> &'p Geometry<IndexPages> {
+        self.geometry.load(pin)
+    }
+
+    #[inline]
+    pub(super) fn records<'a, 's>(&'a self, pin: &'a Pin<'s>) -> PinnedRecords<'a, 's> {
+        PinnedRecords { log: &self.log, pin, hasher: &self.hasher }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
+        let pin = self.pin()?;
+        let (hash, records) = (self.hasher.hash(key), self.records(&pin));
+        match lookup(|| self.published(&pin), &records, hash, key)? {
+            Some((_, record)) => Ok(Some(Value::keep(&pin, record.value()?))),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn get_key_value(&self, key: &[u8]) -> Result<Option<(Value<'_>, Value<'_>)>> {
+        let pin = self.pin()?;
+        let (hash, records) = (self.hasher.hash(key), self.records(&pin));
+        match lookup(|| self.published(&pin), &records, hash, key)? {
+            Some((_, record)) => {
+                Ok(Some((Value::keep(&pin, record.key()), Value::keep(&pin, record.value()?))))
+            }
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn contains_key(&self, key: &[u8]) -> Result<bool> {
+        let pin = self.pin()?;
+        let (hash, records) = (self.hasher.hash(key), self.records(&pin));
+        Ok(lookup(|| self.published(&pin), &records, hash, key)?.is_some())
+    }
+
+    /// The parts that write.
+    pub(super) fn files(&self) -> Result<&Files> {
+        self.files.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    /// A write that panicked may have left the table half changed; nobody writes after it. Reopening recovers.
+    pub(super) fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>> {
+        self.writer.lock().map_err(|_| Error::Poisoned)
+    }
+
+    /// For reports, which only look.
+    pub(super) fn lock_writer_to_look(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writer {
+    /// The log's end; only a store that writes has one.
+    pub(super) fn log(&mut self) -> Result<&mut LogWriter> {
+        self.log.as_mut().ok_or(Error::ReadOnly)
+    }
+}
+
+impl Arrays for Core {
+    type Pages = IndexPages;
+
+    fn reserve(&self, bytes: u64) -> Result<IndexPages> {
+        self.arrays.reserve(bytes)
+    }
+}
+
+impl Host for Core {
+    fn publish(&self, geometry: &Arc<Geometry<IndexPages>>) {
+        self.geometry.replace(Arc::clone(geometry));
+    }
+}
+
+/// Opens and locks the file, or makes it.
+fn open_file(path: &Path, options: &Options) -> Result<Arc<dyn Media>> {
+    let access = if options.read_only { Access::Read } else { Access::Write };
+    // Twice or more only when others make, replace or remove the file at the same time.
+    for _ in 0..16 {
+        let opened = options.volume.open(path, access).map_err(Error::io("opening the file"))?;
+        let Some(media) = opened else {
+            if options.read_only || !options.create {
+                let missing = std::io::ErrorKind::NotFound.into();
+                return Err(Error::Io { action: "opening the file", source: missing });
+            }
+            match create_file(&*options.volume, path, options)? {
+                Some(media) => return Ok(media),
+                None => continue,
+            }
+        };
+        if !media.try_lock(access).map_err(Error::io("locking the file"))? {
+            let holder = media.lock_holder();
+            return Err(Error::Locked { path: path.to_owned(), holder, read_only: options.read_only });
+        }
+        // Between opening and locking, the path may have come to name another file (D22).
+        if media.is_at(path).unwrap_or(false) {
+            return Ok(media);
+        }
+    }
+    let busy = std::io::ErrorKind::ResourceBusy.into();
+    Err(Error::Io { action: "opening a file that keeps being replaced", source: busy })
+}
+
+fn create_file(volume: &dyn Volume, path: &Path, options: &Options) -> Result<Option<Arc<dyn Media>>> {
+    let load_factor = options.checked_load_factor()?;
+    let b = (0..=crate::table::MAX_B).find(|&b| !load_factor.over(options.capacity, b));
+    let b = b.ok_or(Error::TooLarge { what: "the capacity", len: options.capacity, limit: 1 << 40 })?;
+    let mut random = [0; 48];
+    match options.seed {
+        Some(seed) => fill_from_seed(seed, &mut random),
+        None => fill_random(&mut random)?,
+    }
+    let part = |from: usize| std::array::from_fn(|i| random[from + i]);
+    let identity = Identity {
+        file_id: part(0),
+        hash_id: options.hash.id(),
+        hash0: part(16),
+        log_secret: part(32),
+        load_factor: load_factor.hundredths(),
+    };
+    let array = FirstArray { b, bytes: Array::<IndexPages>::main_bytes(b), next_overflow: 1 << b };
+    create::create(volume, path, identity, array)
+}
+
+fn fill_random(bytes: &mut [u8]) -> Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        filled += rustix::rand::getrandom(&mut bytes[filled..], flags)
+            .map_err(|errno| Error::Io { action: "getting random numbers", source: errno.into() })?;
+    }
+    Ok(())
+}
+
+fn fill_from_seed(seed: u64, bytes: &mut [u8]) {
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        let hash = crc32fast::hash(&[&seed.to_le_bytes()[..], &[at as u8]].concat());
+        *byte = hash as u8;
+    }
+}

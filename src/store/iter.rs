@@ -1,0 +1,85 @@
+//! Iterators over a store.
+
+use std::hash::{BuildHasher, RandomState};
+
+use crate::error::{Error, Result};
+use crate::file::epoch::Pin;
+use crate::file::pages::IndexPages;
+use crate::store::core::Core;
+use crate::store::value::Value;
+use crate::table::Walk;
+
+/// Every entry of a store; see [`Store::iter`](crate::Store::iter).
+///
+/// An error is yielded once, and the iteration goes on behind it.
+pub struct Iter<'s> {
+    core: &'s Core,
+    state: State<'s>,
+}
+
+enum State<'s> {
+    Walking(Pin<'s>, Box<Walk<IndexPages>>),
+    /// The handle belongs to another process.
+    Failed(Error),
+    Ended,
+}
+
+impl<'s> Iter<'s> {
+    pub(super) fn new(core: &'s Core) -> Self {
+        // A hash of nothing under a key that differs each time: random enough to begin somewhere else.
+        let start = RandomState::new().hash_one(());
+        let state = match core.pin() {
+            Ok(pin) => {
+                let walk = Box::new(Walk::new(core.published(&pin), start));
+                State::Walking(pin, walk)
+            }
+            Err(error) => State::Failed(error),
+        };
+        Iter { core, state }
+    }
+}
+
+impl<'s> Iterator for Iter<'s> {
+    type Item = Result<(Value<'s>, Value<'s>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let State::Walking(pin, walk) = &mut self.state else {
+            return match std::mem::replace(&mut self.state, State::Ended) {
+                State::Failed(error) => Some(Err(error)),
+                _ => None,
+            };
+        };
+        let records = self.core.records(pin);
+        let record = match walk.next(|| self.core.published(pin), &records)? {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error)),
+        };
+        let value = match record.value() {
+            Ok(value) => value,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(Ok((Value::keep(pin, record.key()), Value::keep(pin, value))))
+    }
+}
+
+/// Every key of a store; see [`Store::keys`](crate::Store::keys).
+pub struct Keys<'s>(pub(super) Iter<'s>);
+
+impl<'s> Iterator for Keys<'s> {
+    type Item = Result<Value<'s>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.map(|(key, _)| key))
+    }
+}
+
+/// Every value of a store; see [`Store::values`](crate::Store::values).
+pub struct Values<'s>(pub(super) Iter<'s>);
+
+impl<'s> Iterator for Values<'s> {
+    type Item = Result<Value<'s>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.map(|(_, value)| value))
+    }
+}

@@ -1,0 +1,112 @@
+//! Looking at an open file: statistics, buckets, verification.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::format::header::VERSION;
+use crate::store::core::Core;
+use crate::table::{chain, shape};
+use crate::upkeep::inspect::{self, Bucket, FileFigures, Growth, Info, Stats, WhichArray};
+use crate::upkeep::verify::{Verification, verify};
+
+impl Core {
+    pub(super) fn stats(&self) -> Result<Stats> {
+        let pin = self.pin()?;
+        let (geometry, counters) = {
+            let writer = self.lock_writer_to_look();
+            (Arc::clone(writer.table.geometry()), writer.table.counters())
+        };
+        let file = FileFigures {
+            file_bytes: self.media.length().map_err(Error::io("reading the file's length"))?,
+            allocated_bytes: self.media.allocated().map_err(Error::io("reading the file's size on disk"))?,
+            checkpoint_seq: self.header().checkpoint_seq,
+            log_bytes_since_checkpoint: self.log_bytes_since_checkpoint(),
+            dirty_bytes: self.arrays.pager().dirty_bytes(),
+            max_dirty_bytes: self.options.max_dirty_bytes,
+            pinned: self.domain.waiting(),
+            recovered: self.recovered,
+        };
+        let load_factor = self.opened_with.identity.load_factor;
+        let segments = self.log.segments(&pin);
+        Ok(inspect::stats(&geometry, &counters, shape(&geometry)?, load_factor, &segments, file))
+    }
+
+    pub(super) fn growth(&self) -> Result<Growth> {
+        let writer = self.lock_writer_to_look();
+        Ok(inspect::growth(writer.table.geometry(), &writer.table.counters()))
+    }
+
+    pub(super) fn info(&self) -> Result<Info> {
+        let pin = self.pin()?;
+        let header = self.header();
+        let geometry = Arc::clone(self.lock_writer_to_look().table.geometry());
+        let catalog = (header.catalog.offset, header.catalog.len);
+        Ok(Info {
+            format_version: VERSION,
+            file_id: header.identity.file_id,
+            hash: self.hash_kind.name(),
+            load_factor: header.identity.load_factor,
+            sequence: header.sequence,
+            epoch: header.epoch,
+            writing: header.writing,
+            checkpointed_count: header.hmap.count,
+            checkpoint_seq: header.checkpoint_seq,
+            file_bytes: self.media.length().map_err(Error::io("reading the file's length"))?,
+            extents: inspect::extents(&geometry, &self.log.segments(&pin), catalog),
+        })
+    }
+
+    pub(super) fn bucket(&self, which: WhichArray, index: u64) -> Result<Option<Bucket>> {
+        let pin = self.pin()?;
+        let geometry = self.published(&pin);
+        let array = match which {
+            WhichArray::Current => Some(&geometry.array),
+            WhichArray::Old => geometry.old.as_ref().map(|old| &old.array),
+        };
+        let Some(array) = array.filter(|array| index < array.buckets()) else { return Ok(None) };
+        let chain = chain(array, index)?;
+        Ok(Some(inspect::bucket(index, chain, |position| {
+            let record = self.log.read(&pin, position).ok()?;
+            Some((record.key().as_slice().to_vec(), record.value_bytes()))
+        })))
+    }
+
+    pub(super) fn verify(&self) -> Result<Verification> {
+        let pin = self.pin()?;
+        let _no_checkpoint = self
+            .files
+            .as_ref()
+            .map(|files| files.checkpointing.lock().unwrap_or_else(PoisonError::into_inner));
+        let writer = self.lock_writer_to_look();
+        let segments = self.log.segments(&pin);
+        verify(writer.table.geometry(), &writer.table.counters(), &self.records(&pin), &segments)
+    }
+
+    /// The last durable header.
+    fn header(&self) -> crate::format::header::Header {
+        self.files.as_ref().map_or(self.opened_with, |files| files.headers.durable())
+    }
+}
+
+/// Every bucket of an array; see [`Store::buckets`](crate::Store::buckets).
+pub struct Buckets<'s> {
+    core: &'s Core,
+    array: WhichArray,
+    next: u64,
+}
+
+impl<'s> Buckets<'s> {
+    pub(super) fn new(core: &'s Core, array: WhichArray) -> Self {
+        Buckets { core, array, next: 0 }
+    }
+}
+
+impl Iterator for Buckets<'_> {
+    type Item = Result<Bucket>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let bucket = self.core.bucket(self.array, self.next).transpose()?;
+        self.next += 1;
+        Some(bucket)
+    }
+}

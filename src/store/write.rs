@@ -1,0 +1,322 @@
+//! Writing: operations, sessions, syncs, checkpoints, and the close.
+
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::file::checkpoint::{Freeze, FrozenPages};
+use crate::file::log::RecordRef;
+use crate::file::log::writer::{LogWriter, Purpose};
+use crate::file::pages::IndexPages;
+use crate::format::catalog::ArrayRole;
+use crate::format::header::{Header, Hmap};
+use crate::format::record::{Frame, GROW_BYTES, GROW_DOUBLE, GROW_SAME_SIZE, Kind};
+use crate::options::Durability;
+use crate::store::core::{Core, Files, Writer};
+use crate::store::value::Value;
+use crate::table::{Array, Growth, Trigger};
+
+/// Checkpoint after this much log, unless an option or a large table says otherwise.
+const CHECKPOINT_BYTES: u64 = 32 << 20;
+
+impl Core {
+    pub(super) fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Value<'_>>> {
+        let files = self.ready_to_write()?;
+        let frame = Frame::new(Kind::Put, key.len(), value.len())?;
+        let (pin, hash) = (self.pin()?, self.hasher.hash(key));
+        let mut writer = self.lock_writer()?;
+        let records = self.records(&pin);
+
+        let existing = writer.table.locate(&records, hash, key)?;
+        let cell = existing.as_ref().map(|(cell, _)| *cell);
+        let old = previous(existing.as_ref().map(|(_, record)| record))?;
+        let plan = writer.table.prepare_put(self, &records, hash, cell, Trigger::Live)?;
+        let grow_bytes = if plan.growth().is_some() { GROW_BYTES } else { 0 };
+        writer.log()?.secure(grow_bytes + frame.bytes(), Purpose::Add)?;
+
+        // Nothing fails from here on.
+        let log = writer.log()?;
+        if let Some(growth) = plan.growth() {
+            append_growth(log, growth)?;
+        }
+        let position = log.append(&frame, key, value);
+        log.add_live(frame.bytes());
+        writer.table.put(self, plan, hash, cell, position);
+        if let Some((_, record)) = &existing {
+            record.segment().remove_live(record.record_bytes());
+        }
+        self.finish_write(files, writer)?;
+        Ok(old.map(|bytes| Value::keep(&pin, bytes)))
+    }
+
+    pub(super) fn remove(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
+        let files = self.ready_to_write()?;
+        let frame = Frame::new(Kind::Remove, key.len(), 0)?;
+        let (pin, hash) = (self.pin()?, self.hasher.hash(key));
+        let mut writer = self.lock_writer()?;
+        let records = self.records(&pin);
+
+        // An absent key appends nothing and so must move nothing (D15).
+        let Some((cell, record)) = writer.table.locate(&records, hash, key)? else { return Ok(None) };
+        let old = previous(Some(&record))?;
+        let plan = writer.table.prepare_remove(self, &records, hash, cell)?;
+        writer.log()?.secure(frame.bytes(), Purpose::Free)?;
+
+        writer.log()?.append(&frame, key, &[]);
+        writer.table.remove(self, plan, hash, cell);
+        record.segment().remove_live(record.record_bytes());
+        self.finish_write(files, writer)?;
+        Ok(old.map(|bytes| Value::keep(&pin, bytes)))
+    }
+
+    pub(super) fn clear(&self) -> Result<()> {
+        let files = self.ready_to_write()?;
+        let frame = Frame::new(Kind::Clear, 0, 0)?;
+        let pin = self.pin()?;
+        let mut writer = self.lock_writer()?;
+        let plan = writer.table.prepare_clear(self)?;
+        writer.log()?.secure(frame.bytes(), Purpose::Free)?;
+        writer.log()?.append(&frame, &[], &[]);
+        writer.table.clear(self, plan);
+        self.log.segments(&pin).iter().for_each(|segment| segment.set_live(0));
+        self.finish_write(files, writer)
+    }
+
+    /// What every write begins with.
+    fn ready_to_write(&self) -> Result<&Files> {
+        let files = self.files()?;
+        files.syncer.check()?;
+        self.begin_session(files)?;
+        if self.arrays.pager().dirty_bytes() > self.options.max_dirty_bytes {
+            self.checkpoint()?;
+        }
+        Ok(files)
+    }
+
+    /// What every write ends with: the count, the lock, and the wait for a sync.
+    fn finish_write(&self, files: &Files, writer: MutexGuard<'_, Writer>) -> Result<()> {
+        self.count.store(writer.table.counters().count, Ordering::Relaxed);
+        let appended = files.appended.load(Ordering::Acquire);
+        drop(writer);
+        match self.options.durability {
+            Durability::Immediate => self.sync_to(files, appended),
+            Durability::Buffered | Durability::Interval(_) => Ok(()),
+        }
+    }
+
+    /// Raises the epoch and says in the header that somebody writes, before the first append (D1). The order of the
+    /// locks is: turn to sync, then writer.
+    fn begin_session(&self, files: &Files) -> Result<()> {
+        if files.session.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let turn = files.syncer.turn();
+        let mut writer = self.lock_writer()?;
+        if files.session.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let durable = files.headers.durable();
+        let epoch = files.last_epoch + 1;
+        files.headers.commit(&turn, Header { epoch, writing: true, ..durable })?;
+        writer.log()?.begin_session(epoch);
+        files.session.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> Result<()> {
+        let files = self.files()?;
+        crate::file::epoch::check_fork()?;
+        self.sync_to(files, files.appended.load(Ordering::Acquire))
+    }
+
+    /// Returns once the first `appended` bytes of this session are durable. Whoever has the turn syncs for all who
+    /// wait; they find it done.
+    fn sync_to(&self, files: &Files, appended: u64) -> Result<()> {
+        let turn = files.syncer.turn();
+        files.syncer.check()?;
+        if files.synced.load(Ordering::Acquire) >= appended {
+            return Ok(());
+        }
+        let (covered, mark) = {
+            let mut writer = self.lock_writer()?;
+            (files.appended.load(Ordering::Acquire), writer.log()?.mark_here())
+        };
+        turn.sync()?;
+        files.synced.store(covered, Ordering::Release);
+        *files.last_sync.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.lock_writer()?.log()?.append_mark(mark);
+        Ok(())
+    }
+
+    pub(super) fn checkpoint(&self) -> Result<()> {
+        crate::file::epoch::check_fork()?;
+        self.run_checkpoint(self.files()?, false)
+    }
+
+    fn run_checkpoint(&self, files: &Files, closing: bool) -> Result<()> {
+        let _one_at_a_time = files.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        files.syncer.check()?;
+        self.begin_session(files)?;
+        files.checkpointer.finish_earlier()?;
+        let (freeze, appended) = {
+            let mut writer = self.lock_writer()?;
+            // After a crash the log goes on in a fresh segment before a header may say that it ends here (D2).
+            writer.log()?.secure(GROW_BYTES, Purpose::Free)?;
+            (self.freeze(&mut writer)?, files.appended.load(Ordering::Acquire))
+        };
+        let committed = self.sync_to(files, appended).and_then(|()| files.checkpointer.commit(&freeze));
+        if let Err(error) = committed {
+            let _writer = self.lock_writer()?;
+            freeze.thaw();
+            return Err(error);
+        }
+        files.checkpointed.store(appended, Ordering::Relaxed);
+        files.replayed.store(0, Ordering::Relaxed);
+        files.checkpointer.complete_in_place(closing)?;
+        freeze.finish();
+        self.domain.collect();
+        Ok(())
+    }
+
+    /// The table at this moment (D7). The caller holds the writer lock.
+    fn freeze(&self, writer: &mut Writer) -> Result<Freeze> {
+        let pin = self.pin()?;
+        let position = writer.log()?.position();
+        let segments = self.log.segments(&pin);
+        let segments = segments.iter().map(|segment| segment.catalog_entry(segment.published_end())).collect();
+        let geometry = writer.table.geometry();
+        let mut arrays = frozen_parts(ArrayRole::Current, &geometry.array);
+        if let Some(old) = &geometry.old {
+            arrays.extend(frozen_parts(ArrayRole::Old, &old.array));
+        }
+        Ok(Freeze { hmap: hmap(writer), log: position, arrays, segments })
+    }
+
+    pub(super) fn close(&self) -> Result<()> {
+        // In a forked child this would write a clean header into the parent's file (C15).
+        if crate::file::epoch::check_fork().is_err() {
+            return Ok(());
+        }
+        let Some(files) = &self.files else { return Ok(()) };
+        if files.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let changed = files.session.load(Ordering::Acquire) || self.recovered;
+        if changed {
+            self.run_checkpoint(files, true)?;
+        }
+        self.lock_writer()?.log()?.drop_spares();
+        self.domain.collect();
+        if changed {
+            files.space.truncate().map_err(Error::io("truncating the file"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the background thread has something to do.
+    pub(super) fn upkeep_is_due(&self) -> bool {
+        self.files.as_ref().is_some_and(|files| self.checkpoint_is_due(files))
+    }
+
+    fn checkpoint_is_due(&self, files: &Files) -> bool {
+        let appended = files.appended.load(Ordering::Acquire);
+        let since = appended - files.checkpointed.load(Ordering::Relaxed).min(appended);
+        since > self.checkpoint_bound() || self.arrays.pager().dirty_bytes() > self.options.max_dirty_bytes / 2
+    }
+
+    fn checkpoint_bound(&self) -> u64 {
+        let index_bytes = self.count() * 16;
+        self.options.checkpoint_bytes.unwrap_or(CHECKPOINT_BYTES.max(index_bytes / 2))
+    }
+
+    /// Bytes of the log that a crash now would have to replay.
+    pub(super) fn log_bytes_since_checkpoint(&self) -> u64 {
+        self.files.as_ref().map_or(0, |files| {
+            let appended = files.appended.load(Ordering::Acquire);
+            let checkpointed = files.checkpointed.load(Ordering::Relaxed);
+            appended - checkpointed.min(appended) + files.replayed.load(Ordering::Relaxed)
+        })
+    }
+
+    /// What is due between writes: a checkpoint, a sync, a spare segment, what readers left behind. Errors of a
+    /// checkpoint or a spare are not lost: the write that needs them meets them again. How long to wait for the next.
+    pub(super) fn do_upkeep(&self) -> Option<Duration> {
+        let files = self.files.as_ref()?;
+        if self.checkpoint_is_due(files) {
+            let _ = self.run_checkpoint(files, false);
+        }
+        if let Ok(mut writer) = self.writer.lock()
+            && let Some(log) = writer.log.as_mut()
+            && log.wants_spare()
+        {
+            let _ = log.add_spare();
+        }
+        if self.domain.waiting() > 0 {
+            self.domain.collect();
+        }
+        let Durability::Interval(interval) = self.options.durability else { return None };
+        let appended = files.appended.load(Ordering::Acquire);
+        if appended == files.synced.load(Ordering::Acquire) {
+            return None;
+        }
+        let since = files.last_sync.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if since >= interval {
+            let _ = self.sync_to(files, appended);
+            return None;
+        }
+        Some(interval - since)
+    }
+
+    /// The same, inside a write, for a store without a background thread.
+    pub(super) fn do_upkeep_inline(&self) {
+        self.do_upkeep();
+    }
+}
+
+/// The value that a write replaces, compared with its checksum before anything changes (C12).
+fn previous<'p>(
+    record: Option<&RecordRef<'p>>,
+) -> Result<Option<crate::file::region::RecordBytes<'p>>> {
+    record.map(RecordRef::value).transpose()
+}
+
+fn append_growth(log: &mut LogWriter, growth: Growth) -> Result<()> {
+    let word = match growth {
+        Growth::Double => GROW_DOUBLE,
+        Growth::SameSize => GROW_SAME_SIZE,
+    };
+    let frame = Frame::new(Kind::Grow, 0, 8)?;
+    log.append(&frame, &[], &word.to_le_bytes());
+    Ok(())
+}
+
+fn frozen_parts(array: ArrayRole, parts: &Array<IndexPages>) -> Vec<FrozenPages> {
+    let pages = std::iter::once(parts.main()).chain(parts.chunks());
+    let frozen = pages.zip(0..).map(|(pages, part)| FrozenPages {
+        array,
+        part,
+        pages: pages.clone(),
+        frozen: pages.freeze(),
+    });
+    frozen.collect()
+}
+
+fn hmap(writer: &Writer) -> Hmap {
+    let (counters, geometry) = (writer.table.counters(), writer.table.geometry());
+    let old = geometry.old.as_ref();
+    Hmap {
+        count: counters.count,
+        same_size_grow: old.is_some_and(|old| old.growth == Growth::SameSize),
+        b: geometry.array.b(),
+        noverflow: counters.noverflow,
+        buckets: geometry.array.main().offset(),
+        oldbuckets: old.map_or(0, |old| old.array.main().offset()),
+        nevacuate: counters.nevacuate,
+        overflow: geometry.array.chunks().count() as u64,
+        oldoverflow: old.map_or(0, |old| old.array.chunks().count() as u64),
+        next_overflow: counters.next_overflow,
+        old_next_overflow: counters.old_next_overflow,
+        clears: counters.clears,
+    }
+}

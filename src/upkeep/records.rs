@@ -1,0 +1,35 @@
+//! The log as the table sees it: records that cells point at.
+
+use crate::error::Result;
+use crate::file::epoch::Pin;
+use crate::file::log::{Log, RecordRef};
+use crate::format::bucket::{Hash, Position};
+use crate::seam::Records;
+use crate::table::KeyHasher;
+
+/// The records that one pin keeps readable.
+pub(crate) struct PinnedRecords<'a, 's> {
+    pub(crate) log: &'a Log,
+    pub(crate) pin: &'a Pin<'s>,
+    pub(crate) hasher: &'a KeyHasher,
+}
+
+impl<'a> Records for PinnedRecords<'a, '_> {
+    type Record = RecordRef<'a>;
+
+    #[inline]
+    fn matching(&self, position: Position, key: &[u8]) -> Result<Option<RecordRef<'a>>> {
+        let record = self.log.read(self.pin, position)?;
+        Ok((record.key().as_slice() == key).then_some(record))
+    }
+
+    fn read(&self, position: Position) -> Result<(RecordRef<'a>, Hash)> {
+        let record = self.log.read(self.pin, position)?;
+        let hash = self.hasher.hash(record.key().as_slice());
+        Ok((record, hash))
+    }
+
+    fn key<'k>(&'k self, record: &'k RecordRef<'a>) -> &'k [u8] {
+        record.key().as_slice()
+    }
+}
