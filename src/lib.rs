@@ -39,8 +39,5 @@ pub mod report {
     pub use crate::upkeep::verify::{Fault, FaultPlace, Verification};
 }
 
-/// The simulated disk: crash and fail your own program's store on purpose (feature `sim`).
 #[cfg(feature = "sim")]
-pub mod sim {
-    pub use crate::file::sim::*;
-}
+pub use crate::file::sim;

@@ -216,6 +216,7 @@ impl Store {
     pub fn close(self) -> Result<()> {
         match Arc::try_unwrap(self.handle) {
             Ok(mut handle) => handle.close(),
+            Err(shared) if shared.core.is_read_only() => Ok(()),
             Err(shared) => shared.core.sync(),
         }
     }

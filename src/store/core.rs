@@ -76,6 +76,10 @@ pub(super) struct Files {
     /// Checkpoints take turns; held over the whole of one.
     pub(super) checkpointing: Mutex<()>,
     pub(super) last_sync: Mutex<Instant>,
+    /// The log would like another spare segment; a hint from the writer to the background thread.
+    pub(super) wants_spare: AtomicBool,
+    /// Checkpoints that were due and failed.
+    pub(super) failed_checkpoints: AtomicU64,
     pub(super) closed: AtomicBool,
 }
 
@@ -123,6 +127,8 @@ impl Core {
                     replayed: AtomicU64::new(parts.replayed_bytes),
                     checkpointing: Mutex::new(()),
                     last_sync: Mutex::new(Instant::now()),
+                    wants_spare: AtomicBool::new(false),
+                    failed_checkpoints: AtomicU64::new(0),
                     closed: AtomicBool::new(false),
                 })
             }
@@ -193,6 +199,10 @@ impl Core {
         let pin = self.pin()?;
         let (hash, records) = (self.hasher.hash(key), self.records(&pin));
         Ok(lookup(|| self.published(&pin), &records, hash, key)?.is_some())
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.files.is_none()
     }
 
     /// The parts that write.

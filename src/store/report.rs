@@ -1,5 +1,6 @@
 //! Looking at an open file: statistics, buckets, verification.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::error::{Error, Result};
@@ -21,6 +22,10 @@ impl Core {
             allocated_bytes: self.media.allocated().map_err(Error::io("reading the file's size on disk"))?,
             checkpoint_seq: self.header().checkpoint_seq,
             log_bytes_since_checkpoint: self.log_bytes_since_checkpoint(),
+            failed_checkpoints: self
+                .files
+                .as_ref()
+                .map_or(0, |files| files.failed_checkpoints.load(Ordering::Relaxed)),
             dirty_bytes: self.arrays.pager().dirty_bytes(),
             max_dirty_bytes: self.options.max_dirty_bytes,
             pinned: self.domain.waiting(),

@@ -98,6 +98,8 @@ impl Core {
     fn finish_write(&self, files: &Files, writer: MutexGuard<'_, Writer>) -> Result<()> {
         self.count.store(writer.table.counters().count, Ordering::Relaxed);
         let appended = files.appended.load(Ordering::Acquire);
+        let wants_spare = writer.log.as_ref().is_some_and(LogWriter::wants_spare);
+        files.wants_spare.store(wants_spare, Ordering::Relaxed);
         drop(writer);
         match self.options.durability {
             Durability::Immediate => self.sync_to(files, appended),
@@ -216,7 +218,9 @@ impl Core {
 
     /// Whether the background thread has something to do.
     pub(super) fn upkeep_is_due(&self) -> bool {
-        self.files.as_ref().is_some_and(|files| self.checkpoint_is_due(files))
+        self.files.as_ref().is_some_and(|files| {
+            files.wants_spare.load(Ordering::Relaxed) || self.checkpoint_is_due(files)
+        })
     }
 
     fn checkpoint_is_due(&self, files: &Files) -> bool {
@@ -239,18 +243,21 @@ impl Core {
         })
     }
 
-    /// What is due between writes: a checkpoint, a sync, a spare segment, what readers left behind. Errors of a
-    /// checkpoint or a spare are not lost: the write that needs them meets them again. How long to wait for the next.
+    /// What is due between writes: a checkpoint, a sync, a spare segment, what readers left behind. A checkpoint that
+    /// fails is counted (the store goes on with its log alone, and `stats` says so), and the write that can't go on
+    /// without it meets the error. Returns how long to wait for what is due next.
     pub(super) fn do_upkeep(&self) -> Option<Duration> {
         let files = self.files.as_ref()?;
         if self.checkpoint_is_due(files) {
-            let _ = self.run_checkpoint(files, false);
+            let failed = self.run_checkpoint(files, false).is_err();
+            files.failed_checkpoints.fetch_add(failed.into(), Ordering::Relaxed);
         }
-        if let Ok(mut writer) = self.writer.lock()
+        let wanted = self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.spare_wanted());
+        if let Some(spare) = wanted.and_then(|source| source.prepare().ok())
+            && let Ok(mut writer) = self.writer.lock()
             && let Some(log) = writer.log.as_mut()
-            && log.wants_spare()
         {
-            let _ = log.add_spare();
+            log.add_spare(spare);
         }
         if self.domain.waiting() > 0 {
             self.domain.collect();

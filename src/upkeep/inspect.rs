@@ -60,6 +60,8 @@ pub struct Stats {
     pub checkpoint_seq: u64,
     /// What a crash now would have to replay.
     pub log_bytes_since_checkpoint: u64,
+    /// Checkpoints that were due and failed since the store was opened; it goes on with its log alone.
+    pub failed_checkpoints: u64,
     /// Bytes of index pages that changed since the last checkpoint.
     pub dirty_bytes: u64,
     /// The most that may be ([`Options::max_dirty_bytes`](crate::Options::max_dirty_bytes)).
@@ -186,6 +188,7 @@ pub(crate) struct FileFigures {
     pub(crate) allocated_bytes: u64,
     pub(crate) checkpoint_seq: u64,
     pub(crate) log_bytes_since_checkpoint: u64,
+    pub(crate) failed_checkpoints: u64,
     pub(crate) dirty_bytes: u64,
     pub(crate) max_dirty_bytes: u64,
     pub(crate) pinned: usize,
@@ -234,6 +237,7 @@ pub(crate) fn stats(
         log_dead_bytes: used.saturating_sub(live),
         checkpoint_seq: file.checkpoint_seq,
         log_bytes_since_checkpoint: file.log_bytes_since_checkpoint,
+        failed_checkpoints: file.failed_checkpoints,
         dirty_bytes: file.dirty_bytes,
         max_dirty_bytes: file.max_dirty_bytes,
         pinned: file.pinned,

@@ -12,7 +12,7 @@ use crate::file::epoch::Domain;
 use crate::file::log::Log;
 use crate::file::log::segment::Segment;
 use crate::file::media::{Mapping, Media};
-use crate::file::region::Appender;
+use crate::file::region::{Appender, Region};
 use crate::file::space::{Extent, Space, Use, no_space};
 use crate::format::bucket::Position;
 use crate::format::header::{Identity, LogPosition};
@@ -39,7 +39,31 @@ pub(crate) enum Purpose {
 /// A segment's space, allocated and mapped before it is needed.
 pub(crate) struct Spare {
     extent: Extent,
-    region: crate::file::region::Region,
+    region: Region,
+}
+
+/// What spares are made of.
+pub(crate) struct SpareSource {
+    media: Arc<dyn Media>,
+    space: Arc<Space>,
+    bytes: u64,
+}
+
+impl SpareSource {
+    fn with_room_for(mut self, bytes: u64) -> Self {
+        self.bytes = bytes.next_multiple_of(SEGMENT_UNIT_BYTES);
+        self
+    }
+
+    /// Allocates and maps a segment. Takes as long as the file system takes.
+    pub(crate) fn prepare(&self) -> Result<Spare> {
+        let extent = self.space.allocate(self.bytes, SEGMENT_UNIT_BYTES, Use::Log)?;
+        let region = self
+            .media
+            .map(Mapping::Shared, extent.offset(), self.bytes as usize)
+            .map_err(no_space("mapping a log segment", self.bytes))?;
+        Ok(Spare { extent, region })
+    }
 }
 
 /// The writing end of the log; behind the writer lock.
@@ -131,11 +155,6 @@ impl LogWriter {
         Mark { sequence: self.segment.head().sequence, end: self.tail }
     }
 
-    /// Bytes of all segments.
-    pub(crate) fn log_bytes(&self) -> u64 {
-        self.log_bytes
-    }
-
     /// Counts a record that the table points at from now on; it lies in the segment being written.
     pub(crate) fn add_live(&self, bytes: u64) {
         self.segment.add_live(bytes);
@@ -143,45 +162,55 @@ impl LogWriter {
 
     /// Makes sure that `bytes` can be appended; may move on to another segment. Nothing else changes.
     pub(crate) fn secure(&mut self, bytes: u64, purpose: Purpose) -> Result<()> {
+        if purpose == Purpose::Add {
+            self.secure_reserve()?;
+        }
         if !self.needs_fresh_segment && self.tail + bytes <= self.segment.end_offset() {
             return Ok(());
         }
         let needed = FIRST_RECORD + bytes;
         if needed > self.next_segment_bytes() {
-            let segment_bytes = needed.next_multiple_of(SEGMENT_UNIT_BYTES);
-            let spare = self.prepare(segment_bytes)?;
+            let spare = self.spare_source().with_room_for(needed).prepare()?;
             return self.move_on(spare);
         }
-        if self.spares.is_empty() {
-            self.add_spare()?;
+        // Whatever adds to the store leaves a spare behind.
+        let spares = if purpose == Purpose::Add { 2 } else { 1 };
+        while self.spares.len() < spares {
+            let spare = self.spare_source().prepare()?;
+            self.spares.push(spare);
         }
-        if purpose == Purpose::Add && self.spares.len() < 2 {
-            self.add_spare()?;
-        }
+        // They were prepared when the log was smaller, so one may be too small; then the other one, or a new one.
         let large_enough = self.spares.iter().position(|spare| spare.extent.bytes() >= needed);
-        match large_enough {
-            Some(index) => {
-                let spare = self.spares.remove(index);
-                self.move_on(spare)
-            }
-            None => {
-                let spare = self.prepare(self.next_segment_bytes())?;
-                self.move_on(spare)
-            }
-        }
+        let spare = match large_enough {
+            Some(index) => self.spares.remove(index),
+            None => self.spare_source().prepare()?,
+        };
+        self.move_on(spare)
     }
 
-    /// Whether the next segment should be prepared now, on whatever thread has the time.
+    /// Makes sure that there is a reserve which operations that add to the store leave alone (D9).
+    fn secure_reserve(&mut self) -> Result<()> {
+        if self.spares.is_empty() {
+            let spare = self.spare_source().prepare()?;
+            self.spares.push(spare);
+        }
+        Ok(())
+    }
+
+    /// Whether the next spare should be prepared now.
     pub(crate) fn wants_spare(&self) -> bool {
         let used = self.tail - self.segment.offset();
         self.epoch != 0 && self.spares.len() < 2 && used > self.segment.bytes() / 2
     }
 
-    /// Prepares a spare segment, so that moving on costs nothing but its head.
-    pub(crate) fn add_spare(&mut self) -> Result<()> {
-        let spare = self.prepare(self.next_segment_bytes())?;
+    /// What to prepare the next spare from, on whatever thread has the time, without the writer lock.
+    pub(crate) fn spare_wanted(&self) -> Option<SpareSource> {
+        self.wants_spare().then(|| self.spare_source())
+    }
+
+    /// Takes a spare that was prepared meanwhile.
+    pub(crate) fn add_spare(&mut self, spare: Spare) {
         self.spares.push(spare);
-        Ok(())
     }
 
     /// Gives the spares back; before a close.
@@ -240,13 +269,9 @@ impl LogWriter {
         share.clamp(SEGMENT_UNIT_BYTES, MAX_SEGMENT_BYTES)
     }
 
-    fn prepare(&self, bytes: u64) -> Result<Spare> {
-        let extent = self.space.allocate(bytes, SEGMENT_UNIT_BYTES, Use::Log)?;
-        let region = self
-            .media
-            .map(Mapping::Shared, extent.offset(), bytes as usize)
-            .map_err(no_space("mapping a log segment", bytes))?;
-        Ok(Spare { extent, region })
+    fn spare_source(&self) -> SpareSource {
+        let (media, space) = (Arc::clone(&self.media), Arc::clone(&self.space));
+        SpareSource { media, space, bytes: self.next_segment_bytes() }
     }
 
     /// Begins the next segment: its head first, then the links that lead to it.

@@ -361,7 +361,6 @@ impl File {
             self.durable.pages.set(changed.page, content(*changed.content));
         }
         self.durable.length = self.length;
-        self.durable.pages.cut(self.length);
         self.durable.allocated = self.allocated.clone();
         self.pending.clear();
         self.dirty = PageSet::default();
@@ -400,16 +399,14 @@ impl File {
         written
     }
 
-    /// Makes sectors of a page durable, and with them that the page's space was given back before.
+    /// Makes sectors of a page durable. Was its space given back before, then sectors decide about it from now on:
+    /// a hole that survived later would take away what was just written.
     fn write_sectors(&mut self, changed: &Changed, sectors: u8) {
         if sectors == 0 {
             return;
         }
         for pending in &mut self.pending {
-            if pending.zeroed.contains(changed.page) {
-                pending.zeroed.remove(changed.page);
-                self.durable.pages.set(changed.page, None);
-            }
+            pending.zeroed.remove(changed.page);
         }
         let page = self.durable.pages.page_mut(changed.page);
         for sector in (0..SECTORS).filter(|sector| sectors >> sector & 1 == 1) {

@@ -14,17 +14,22 @@ fn failing_sync(failure: Failure) -> Fault {
 
 #[test]
 fn pages_look_clean_after_a_failed_sync() {
-    let (disk, file) = disk_with(&[1; 8192]);
-    file.write_at(&[2; 8192], 0).unwrap();
-    disk.fail(failing_sync(Failure::Io));
-    assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(5));
-    disk.heal();
-    file.sync().unwrap();
-    assert!(disk.contents(PATH).unwrap() == [2; 8192], "programs see what they wrote");
-    assert_eq!(disk.freeze().unsynced_sectors(), 0, "it looks clean");
-    let left = outcomes(&disk, |image| image);
-    assert_eq!(left.len(), 1);
-    assert!(left.iter().all(|image| image.contains(&1)), "it is lost");
+    for seed in 0..15 {
+        let disk = SimDisk::new(seed);
+        disk.write_back_one_in(0);
+        disk.put(PATH, &[1; 4096]);
+        let file = open(&disk, Access::Write);
+        file.write_at(&[2; 4096], 0).unwrap();
+        disk.fail(failing_sync(Failure::Io));
+        assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(5));
+        disk.heal();
+        file.sync().unwrap();
+        assert!(disk.contents(PATH).unwrap() == [2; 4096], "programs see what they wrote");
+        assert_eq!(disk.freeze().unsynced_sectors(), 0, "it looks clean");
+        let left = outcomes(&disk, |image| image);
+        assert_eq!(left.len(), 1);
+        assert!(left.iter().all(|image| image.contains(&1)), "it is lost");
+    }
 }
 
 #[test]
@@ -159,6 +164,18 @@ fn every_kind_of_call_can_fail() {
     assert!(file.write_at(&[2; 1], 0).is_err());
     let kinds = CallKind::ALL.into_iter().filter(|kind| kind.can_fail()).count() as u64;
     assert_eq!(disk.counters().failures, kinds);
+}
+
+#[test]
+fn no_file_is_longer_than_a_gibibyte() {
+    let (disk, file) = disk_with(&[1; 10]);
+    let limit = 1 << 30;
+    for refused in [file.set_length(limit + 1), file.allocate(limit, 1), file.write_at(&[1; 2], limit - 1)] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+    assert_eq!(disk.contents(PATH).unwrap(), [1; 10]);
+    file.set_length(limit).unwrap();
+    assert_eq!(file.allocated().unwrap(), 4096, "sparse");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a running program sees: locks, mappings, hooks, counters.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -77,6 +78,8 @@ fn mapped_stores_are_unsynced_until_a_sync_even_when_unmapped() {
     assert_eq!(outcomes(&disk, |image| image[4096 + 8]), BTreeSet::from([1, 2]));
     map.store(2, 2, Ordering::Relaxed);
     drop(map);
+    disk.freeze();
+    assert_eq!(disk.freeze().unsynced_sectors(), 1);
     file.sync().unwrap();
     assert!(power_cuts(&disk).into_iter().all(|image| image[4096 + 8] == 2 && image[4096 + 16] == 2));
 }
@@ -129,6 +132,36 @@ fn the_same_seed_gives_the_same_disk() {
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
+}
+
+/// Memory is recycled between disks (of all tests, so this looks often).
+#[test]
+fn fresh_files_and_mappings_hold_zeros_whatever_was_there_before() {
+    for round in 0..100 {
+        let (_disk, file) = disk();
+        file.set_length(16_384).unwrap();
+        let shared = file.map(Mapping::Shared, 0, 8192).unwrap();
+        let private = file.map(Mapping::Private, 8192, 8192).unwrap();
+        for map in [&shared, &private] {
+            for word in 0..1024 {
+                assert_eq!(map.load(word, Ordering::Relaxed), 0, "round {round}");
+                map.store(word, u64::MAX, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mapping_outlives_its_file() {
+    let (disk, file) = disk_with(&[7; 4096]);
+    let map = file.map(Mapping::Shared, 0, 4096).unwrap();
+    disk.remove(Path::new(PATH)).unwrap();
+    disk.sync_directory(Path::new(PATH)).unwrap();
+    drop(file);
+    let others: Vec<_> = (0..20).map(|_| disk_with(&[8; 4096])).collect();
+    assert_eq!(map.load(0, Ordering::Relaxed), 0x0707_0707_0707_0707);
+    map.store(0, 1, Ordering::Relaxed);
+    assert!(others.iter().all(|(disk, _)| disk.contents(PATH).unwrap() == [8; 4096]));
 }
 
 #[test]
