@@ -31,8 +31,10 @@ pub enum Error {
     },
 
     /// Bytes of the file are not what was written. Nothing was changed; reads of other entries go on.
-    #[error("the file is corrupt: {what} at offset {offset}: expected {expected}, found {found}; \
-             `tophash verify` lists every fault")]
+    #[error(
+        "the file is corrupt: {what} at offset {offset}: expected {expected}, found {found}; \
+             `tophash verify` lists every fault"
+    )]
     Corrupt {
         /// What the damaged bytes are part of.
         what: &'static str,
@@ -92,8 +94,10 @@ pub enum Error {
     /// An earlier sync failed, so that what the system acknowledged may not be on disk (D5). Reads go on;
     /// every write is refused until the store is opened again. The outcome of the writes that waited for
     /// that sync is unknown: they may or may not be there afterwards.
-    #[error("an earlier sync failed and what it was to make durable may be lost; reads go on, but to write, \
-             close the store and open it again")]
+    #[error(
+        "an earlier sync failed and what it was to make durable may be lost; reads go on, but to write, \
+             close the store and open it again"
+    )]
     Poisoned,
 
     /// A write to a store from inside one of its own closures.

@@ -51,7 +51,7 @@ pub struct Options {
     pub(crate) load_factor: f64,
     pub(crate) verify_reads: bool,
     pub(crate) checkpoint_bytes: Option<u64>,
-    pub(crate) max_dirty_bytes: u64,
+    pub(crate) index_memory_limit: u64,
     pub(crate) background: bool,
     pub(crate) volume: Arc<dyn Volume>,
     pub(crate) seed: Option<u64>,
@@ -75,7 +75,7 @@ impl Options {
             load_factor: f64::from(LoadFactor::default().hundredths()) / 100.0,
             verify_reads: true,
             checkpoint_bytes: None,
-            max_dirty_bytes: 1 << 30,
+            index_memory_limit: 1 << 30,
             background: true,
             volume: Arc::new(FileSystem),
             seed: None,
@@ -135,10 +135,12 @@ impl Options {
         self
     }
 
-    /// How many bytes of index pages may be changed and not yet checkpointed; 1 GiB unless told otherwise. A write
-    /// that finds more waits for a checkpoint, and fails if that fails.
-    pub fn max_dirty_bytes(mut self, bytes: u64) -> Self {
-        self.max_dirty_bytes = bytes;
+    /// How much memory the bucket arrays may take in private copies of their pages; 1 GiB unless told otherwise. A
+    /// checkpoint that finds more drops the copies that are clean, which are read from the file again when they are
+    /// needed. When half of the limit is changed and not yet checkpointed a checkpoint begins; a write that finds all
+    /// of it changed waits for one, and fails if that fails.
+    pub fn index_memory_limit(mut self, bytes: u64) -> Self {
+        self.index_memory_limit = bytes;
         self
     }
 

@@ -35,8 +35,11 @@ impl Arrays for ArraySpace {
 
     fn reserve(&self, bytes: u64) -> Result<IndexPages> {
         let bytes = page_round_up(bytes);
-        let len = usize::try_from(bytes)
-            .map_err(|_| Error::TooLarge { what: "a bucket array", len: bytes, limit: usize::MAX as u64 })?;
+        let len = usize::try_from(bytes).map_err(|_| Error::TooLarge {
+            what: "a bucket array",
+            len: bytes,
+            limit: usize::MAX as u64,
+        })?;
         let Some(space) = &self.space else {
             let region = Region::anonymous(len).map_err(no_space("memory for a bucket array", bytes))?;
             return Ok(IndexPages::fresh(region, None, &self.pager));

@@ -141,8 +141,7 @@ impl Checkpointer {
         self.syncer.sync()?;
         let durable = self.headers.durable();
         let writing = durable.writing && closing != Some(true);
-        let header =
-            Header { journal: Pointer::default(), writing, file_bytes: unfinished.end, ..durable };
+        let header = Header { journal: Pointer::default(), writing, file_bytes: unfinished.end, ..durable };
         self.headers.commit(&self.syncer.turn(), header)?;
         if let Some(Unfinished { journal, named, .. }) = state.unfinished.take() {
             drop(journal);
@@ -159,7 +158,8 @@ impl Checkpointer {
         pages: u64,
     ) -> Result<(Vec<Entry>, u32)> {
         let images_at = journal.offset() + journal::table_bytes(pages);
-        let mut images = Images { checkpointer: self, at: images_at, buffer: Vec::new(), entries: Vec::new() };
+        let mut images =
+            Images { checkpointer: self, at: images_at, buffer: Vec::new(), entries: Vec::new() };
         for part in &freeze.arrays {
             for &page in &part.frozen {
                 let image = part.pages.copy_frozen(page);
@@ -272,6 +272,16 @@ impl Freeze {
     /// The checkpoint is complete: pages that nobody changed meanwhile are clean.
     pub(crate) fn finish(&self) {
         self.arrays.iter().for_each(|part| part.pages.finish(&part.frozen));
+    }
+
+    /// Bytes of the arrays that were frozen.
+    pub(crate) fn array_bytes(&self) -> u64 {
+        self.arrays.iter().map(|part| part.pages.bytes()).sum()
+    }
+
+    /// Drops the private copies of pages that are clean. Under the writer lock.
+    pub(crate) fn drop_clean_copies(&self) {
+        self.arrays.iter().for_each(|part| part.pages.drop_clean_copies());
     }
 
     /// The checkpoint did not happen: its pages are dirty again (D7). Under the writer lock.

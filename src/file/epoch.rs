@@ -137,7 +137,8 @@ impl Domain {
     fn slot(&self, index: usize) -> &Slot {
         let block = (index / FIRST_BLOCK + 1).ilog2() as usize;
         let first = FIRST_BLOCK * ((1 << block) - 1);
-        let slots = self.blocks[block].get_or_init(|| (0..FIRST_BLOCK << block).map(|_| Slot::new()).collect());
+        let slots =
+            self.blocks[block].get_or_init(|| (0..FIRST_BLOCK << block).map(|_| Slot::new()).collect());
         &slots[index - first]
     }
 

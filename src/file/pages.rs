@@ -154,11 +154,6 @@ impl IndexPages {
         &self.shared.sums
     }
 
-    /// Whether both are the same pages.
-    pub(crate) fn same_as(&self, other: &IndexPages) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
-    }
-
     /// Puts a journaled page over what the file holds; for opens that must not write the file (D17).
     pub(crate) fn overlay(&self, page: usize, bytes: &Page) {
         self.region.copy_in(page * PAGE_BYTES as usize, bytes);
@@ -308,6 +303,22 @@ impl IndexPages {
         self.saved().clear();
     }
 
+    /// Drops the private copies of clean pages, to be read from the file and verified again when they are touched.
+    /// Under the writer lock, after a checkpoint is complete: what is clean then is durable in place (D10, C10).
+    pub(crate) fn drop_clean_copies(&self) {
+        let clean = |page: usize| self.shared.states[page].load(Ordering::Acquire) == PageState::CLEAN;
+        let mut page = 0;
+        while page < self.pages() {
+            let run = (page..self.pages()).take_while(|&page| clean(page)).count();
+            for page in page..page + run {
+                let bit = 1 << (page % 64);
+                self.shared.verified[page / 64].fetch_and(!bit, Ordering::AcqRel);
+            }
+            self.region.drop_copies(page * PAGE_BYTES as usize, run * PAGE_BYTES as usize);
+            page += run + 1;
+        }
+    }
+
     /// Undoes a freeze: its pages are dirty again (D7). Under the writer lock.
     pub(crate) fn thaw(&self, frozen: &[usize]) {
         for &page in frozen {
@@ -363,7 +374,8 @@ impl Pages for IndexPages {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let dirty = self.states.iter().filter(|state| state.load(Ordering::Relaxed) == PageState::DIRTY).count();
+        let dirty =
+            self.states.iter().filter(|state| state.load(Ordering::Relaxed) == PageState::DIRTY).count();
         self.pager.dirty_pages.fetch_sub(dirty as u64, Ordering::Relaxed);
     }
 }

@@ -81,14 +81,23 @@ impl Region {
 
     /// A mapping of the simulated disk: `len` bytes of `memory` from `start` on, which keeps all of it mapped.
     #[cfg(any(feature = "sim", test))]
-    pub(crate) fn simulated(memory: &Region, start: usize, len: usize, backing: Arc<dyn Backing>) -> Option<Self> {
+    pub(crate) fn simulated(
+        memory: &Region,
+        start: usize,
+        len: usize,
+        backing: Arc<dyn Backing>,
+    ) -> Option<Self> {
         let end = start.checked_add(len)?;
         if end > memory.len || !start.is_multiple_of(PAGE_BYTES as usize) {
             return None;
         }
         // SAFETY: start + len lies within the memory, as was just checked.
         let base = unsafe { memory.base.add(start) };
-        Some(Region { base, len, owner: Arc::new(Owner::Simulated { memory: memory.clone(), start, backing }) })
+        Some(Region {
+            base,
+            len,
+            owner: Arc::new(Owner::Simulated { memory: memory.clone(), start, backing }),
+        })
     }
 
     /// Whether nobody else has this memory mapped.
@@ -200,7 +209,8 @@ impl Region {
     pub(crate) fn wipe_on_fork(&self) -> std::io::Result<()> {
         let advice = rustix::mm::Advice::LinuxWipeOnFork;
         // SAFETY: the range is this mapping's own; the words in it are atomics and zero is a valid value for them.
-        Ok(unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, advice)? })
+        unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, advice)? };
+        Ok(())
     }
 }
 
@@ -274,16 +284,6 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// The segment that this appender writes.
-    pub(crate) fn memory(&self) -> &Arc<RecordMemory> {
-        &self.memory
-    }
-
-    /// Bytes in the segment.
-    pub(crate) fn capacity(&self) -> usize {
-        self.memory.region.len
-    }
-
     /// Writes above the watermark.
     ///
     /// # Panics
@@ -378,16 +378,6 @@ impl<T: Send + Sync + 'static> Published<T> {
         // SAFETY: the pointer came from Arc::into_raw; the strong count it stands for is given up only through
         // `Domain::retire`, which waits until every pin that was taken before the swap is gone.
         unsafe { &*pointer }
-    }
-
-    /// Another owner of the value published last.
-    pub(crate) fn load_arc(&self, pin: &Pin<'_>) -> Arc<T> {
-        let value: *const T = self.load(pin);
-        // SAFETY: as in `load`, the value is alive and came from Arc::into_raw.
-        unsafe {
-            Arc::increment_strong_count(value);
-            Arc::from_raw(value)
-        }
     }
 
     /// Publishes `value` and retires the one before it.

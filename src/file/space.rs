@@ -111,7 +111,11 @@ impl Space {
         // From here on the drop of the lease gives the run back, whatever fails.
         let extent = Extent { space: Arc::clone(self), offset, bytes };
         if purpose == Use::Log && offset + bytes > Position::END_OFFSET {
-            return Err(Error::TooLarge { what: "the file", len: offset + bytes, limit: Position::END_OFFSET });
+            return Err(Error::TooLarge {
+                what: "the file",
+                len: offset + bytes,
+                limit: Position::END_OFFSET,
+            });
         }
         self.make_ready(&extent, purpose).map_err(no_space(purpose.what(), bytes))?;
         Ok(extent)
@@ -164,12 +168,6 @@ impl Space {
             self.media.set_length(end)?;
         }
         Ok(())
-    }
-
-    /// Bytes that are free for use, and bytes that wait for a header.
-    pub(crate) fn free_bytes(&self) -> (u64, u64) {
-        let state = self.lock();
-        (state.free.values().sum(), state.waiting.iter().map(|(_, bytes)| bytes).sum())
     }
 
     fn give_back(&self, offset: u64, bytes: u64) {

@@ -99,7 +99,12 @@ impl Sums {
             let found = page_crc(&bytes[..]);
             if found != expected {
                 let offset = source.offset + sum_page as u64 * PAGE_BYTES;
-                return Err(Error::corrupt("page checksums", offset, Detail::Crc(expected), Detail::Crc(found)));
+                return Err(Error::corrupt(
+                    "page checksums",
+                    offset,
+                    Detail::Crc(expected),
+                    Detail::Crc(found),
+                ));
             }
             let crcs = self.crcs.iter().skip(sum_page * PER_PAGE).take(PER_PAGE);
             for (crc, from) in crcs.zip(bytes.chunks_exact(4)) {

@@ -131,10 +131,20 @@ impl Catalog {
         let mut end = 2 * PAGE_BYTES;
         for (at, bytes) in places {
             if at < end || !at.is_multiple_of(PAGE_BYTES) || bytes == 0 {
-                return Err(Error::corrupt("extent in the catalog", offset, "extents that don't overlap", at));
+                return Err(Error::corrupt(
+                    "extent in the catalog",
+                    offset,
+                    "extents that don't overlap",
+                    at,
+                ));
             }
             end = at.checked_add(bytes).filter(|&end| end <= file_bytes).ok_or_else(|| {
-                Error::corrupt("extent in the catalog", at, "an end within the file", at.saturating_add(bytes))
+                Error::corrupt(
+                    "extent in the catalog",
+                    at,
+                    "an end within the file",
+                    at.saturating_add(bytes),
+                )
             })?;
         }
         Ok(())

@@ -189,7 +189,7 @@ impl Header {
     /// The slot's bytes.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let Header { identity, hmap, .. } = self;
-        let flags = u8::from(hmap.same_size_grow) * SAME_SIZE_GROW | u8::from(self.writing) * WRITING;
+        let flags = (u8::from(hmap.same_size_grow) * SAME_SIZE_GROW) | (u8::from(self.writing) * WRITING);
         let mut raw = Raw {
             magic: MAGIC,
             version_major: VERSION.0.into(),
@@ -268,7 +268,7 @@ impl Raw {
     }
 
     fn check_fields(&self) -> std::result::Result<(), SlotFault> {
-        let page_aligned = |offset: U64| offset.get() % PAGE_BYTES == 0;
+        let page_aligned = |offset: U64| offset.get().is_multiple_of(PAGE_BYTES);
         let wrong = [
             (self.page_bytes.get() != PAGE_BYTES as u32, "page size", u64::from(self.page_bytes.get())),
             (self.layout != LAYOUT_RECORD, "layout", self.layout.into()),
@@ -280,7 +280,7 @@ impl Raw {
             (!page_aligned(self.oldbuckets), "offset of the old buckets", self.oldbuckets.get()),
             (!page_aligned(self.catalog_offset), "offset of the catalog", self.catalog_offset.get()),
             (!page_aligned(self.journal_offset), "offset of the journal", self.journal_offset.get()),
-            (self.log_position.get() % 8 != 0, "log position", self.log_position.get()),
+            (!self.log_position.get().is_multiple_of(8), "log position", self.log_position.get()),
         ];
         match wrong.into_iter().find(|(is_wrong, ..)| *is_wrong) {
             Some((_, field, value)) => Err(SlotFault::Field(field, value)),

@@ -60,7 +60,12 @@ pub fn decode(table: &[u8], pages: u64, file_bytes: u64) -> Result<Vec<Entry>> {
                 && page_offset >= 2 * PAGE_BYTES
                 && page_offset.checked_add(PAGE_BYTES).is_some_and(|end| end <= file_bytes);
             if !inside {
-                return Err(Error::corrupt("page of the journal", page_offset, "a page of the file", page_offset));
+                return Err(Error::corrupt(
+                    "page of the journal",
+                    page_offset,
+                    "a page of the file",
+                    page_offset,
+                ));
             }
             Ok(Entry { page_offset, crc })
         })

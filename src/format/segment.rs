@@ -151,8 +151,13 @@ mod tests {
 
     #[test]
     fn heads_survive_the_round_trip_and_know_their_file() {
-        let head =
-            SegmentHead { epoch: 1, sequence: 2, bytes: 65536, predecessor: 3 << 16, predecessor_end: 200_000 };
+        let head = SegmentHead {
+            epoch: 1,
+            sequence: 2,
+            bytes: 65536,
+            predecessor: 3 << 16,
+            predecessor_end: 200_000,
+        };
         let bytes = head.encode(&FILE);
         assert_eq!(SegmentHead::decode(&bytes, &FILE), Some(head));
         assert_eq!(SegmentHead::decode(&bytes, &[5; 16]), None);

@@ -273,8 +273,7 @@ fn open_file(path: &Path, options: &Options) -> Result<Arc<dyn Media>> {
 
 fn create_file(volume: &dyn Volume, path: &Path, options: &Options) -> Result<Option<Arc<dyn Media>>> {
     let load_factor = options.checked_load_factor()?;
-    let b = (0..=crate::table::MAX_B).find(|&b| !load_factor.over(options.capacity, b));
-    let b = b.ok_or(Error::TooLarge { what: "the capacity", len: options.capacity, limit: 1 << 40 })?;
+    let b = load_factor.b_for(options.capacity)?;
     let mut random = [0; 48];
     match options.seed {
         Some(seed) => fill_from_seed(seed, &mut random),

@@ -88,7 +88,7 @@ impl Core {
         let files = self.files()?;
         files.syncer.check()?;
         self.begin_session(files)?;
-        if self.arrays.pager().dirty_bytes() > self.options.max_dirty_bytes {
+        if self.arrays.pager().dirty_bytes() > self.options.index_memory_limit {
             self.checkpoint()?;
         }
         Ok(files)
@@ -177,6 +177,10 @@ impl Core {
         files.replayed.store(0, Ordering::Relaxed);
         files.checkpointer.complete_in_place(closing)?;
         freeze.finish();
+        if freeze.array_bytes() > self.options.index_memory_limit && !closing {
+            let _writer = self.lock_writer()?;
+            freeze.drop_clean_copies();
+        }
         self.domain.collect();
         Ok(())
     }
@@ -186,7 +190,8 @@ impl Core {
         let pin = self.pin()?;
         let position = writer.log()?.position();
         let segments = self.log.segments(&pin);
-        let segments = segments.iter().map(|segment| segment.catalog_entry(segment.published_end())).collect();
+        let segments =
+            segments.iter().map(|segment| segment.catalog_entry(segment.published_end())).collect();
         let geometry = writer.table.geometry();
         let mut arrays = frozen_parts(ArrayRole::Current, &geometry.array);
         if let Some(old) = &geometry.old {
@@ -218,15 +223,16 @@ impl Core {
 
     /// Whether the background thread has something to do.
     pub(super) fn upkeep_is_due(&self) -> bool {
-        self.files.as_ref().is_some_and(|files| {
-            files.wants_spare.load(Ordering::Relaxed) || self.checkpoint_is_due(files)
-        })
+        self.files
+            .as_ref()
+            .is_some_and(|files| files.wants_spare.load(Ordering::Relaxed) || self.checkpoint_is_due(files))
     }
 
     fn checkpoint_is_due(&self, files: &Files) -> bool {
         let appended = files.appended.load(Ordering::Acquire);
         let since = appended - files.checkpointed.load(Ordering::Relaxed).min(appended);
-        since > self.checkpoint_bound() || self.arrays.pager().dirty_bytes() > self.options.max_dirty_bytes / 2
+        since > self.checkpoint_bound()
+            || self.arrays.pager().dirty_bytes() > self.options.index_memory_limit / 2
     }
 
     fn checkpoint_bound(&self) -> u64 {
@@ -282,9 +288,7 @@ impl Core {
 }
 
 /// The value that a write replaces, compared with its checksum before anything changes (C12).
-fn previous<'p>(
-    record: Option<&RecordRef<'p>>,
-) -> Result<Option<crate::file::region::RecordBytes<'p>>> {
+fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<crate::file::region::RecordBytes<'p>>> {
     record.map(RecordRef::value).transpose()
 }
 

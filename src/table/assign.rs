@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::bucket::{Cell, Hash, Position, TophashWord};
-use crate::seam::{Arrays, Pages, Records};
+use crate::seam::{Pages, Records};
 
-use super::array::{Array, BucketIndex, Chain, MAX_B};
+use super::array::{Array, BucketIndex, Chain};
 use super::counters::{Counters, LoadFactor};
-use super::geometry::{Geometry, Growth, Host};
+use super::geometry::{Geometry, Host};
 use super::lookup::{Found, find, stray_mark};
 use super::plan::{Plan, cell_in};
 
@@ -24,21 +24,6 @@ pub struct Table<P> {
 }
 
 impl<P: Pages> Table<P> {
-    /// An empty table with room for `capacity_hint` entries before it grows (Go's `makemap`).
-    pub fn new<A: Arrays<Pages = P>>(
-        arrays: &A,
-        load_factor: LoadFactor,
-        capacity_hint: u64,
-    ) -> Result<Self> {
-        let Some(b) = (0..=MAX_B).find(|&b| !load_factor.over(capacity_hint, b)) else {
-            let limit = u64::from(load_factor.hundredths()) * ((1 << MAX_B) / 100);
-            return Err(Error::TooLarge { what: "capacity", len: capacity_hint, limit });
-        };
-        let array = Arc::new(Array::new(b, arrays.reserve(Array::<P>::main_bytes(b))?));
-        let counters = Counters { next_overflow: array.buckets(), ..Counters::default() };
-        Ok(Self::over(Geometry { array, old: None, clears: 0 }, counters, load_factor))
-    }
-
     /// The table that a file describes. What the header says is checked against the arrays.
     pub fn from_parts(geometry: Geometry<P>, counters: Counters, load_factor: LoadFactor) -> Result<Self> {
         let array = &geometry.array;
@@ -85,11 +70,6 @@ impl<P: Pages> Table<P> {
     /// Whether a growth is under way.
     pub fn growing(&self) -> bool {
         self.geometry.old.is_some()
-    }
-
-    /// The growth under way.
-    pub fn growth(&self) -> Option<Growth> {
-        self.geometry.old.as_ref().map(|old| old.growth)
     }
 
     /// Where the key is now.

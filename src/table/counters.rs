@@ -1,5 +1,6 @@
 //! The numbers that the writer keeps beside the arrays, and the rules for when a table grows.
 
+use crate::error::{Error, Result};
 use crate::format::bucket::{CELLS, Hash};
 
 use super::array::{BucketIndex, MAX_B};
@@ -72,6 +73,13 @@ impl LoadFactor {
     /// The load factor in hundredths.
     pub fn hundredths(self) -> u16 {
         self.hundredths
+    }
+
+    /// The B of a new table that is to take this many entries before it grows (Go's `makemap`).
+    pub fn b_for(self, capacity_hint: u64) -> Result<u8> {
+        let limit = u64::from(self.hundredths) * ((1 << MAX_B) / 100);
+        let b = (0..=MAX_B).find(|&b| !self.over(capacity_hint, b));
+        b.ok_or(Error::TooLarge { what: "the capacity", len: capacity_hint, limit })
     }
 
     /// Whether `count` entries are too many for 2^b buckets. The first bucket is always filled (C9).

@@ -70,14 +70,17 @@ mod heap;
 #[cfg(test)]
 mod tests;
 
-pub use array::{Array, BucketIndex, MAX_B};
+#[cfg(test)]
+pub use array::BucketIndex;
+pub use array::{Array, MAX_B};
 pub use assign::Table;
-pub use check::{Fault, Place, WhichArray, check};
+#[cfg(test)]
+pub use check::Fault;
+pub use check::{WhichArray, check};
 pub use counters::{Counters, LoadFactor};
 pub use geometry::{Geometry, Growth, Host, Old};
-pub use grow::ClearPlan;
 pub use hash::{HashKind, KeyHasher};
 pub use inspect::{BucketCells, Shape, chain, shape};
 pub use iter::Walk;
-pub use lookup::{Found, find, lookup};
-pub use plan::{Plan, Trigger};
+pub use lookup::lookup;
+pub use plan::Trigger;

@@ -136,13 +136,6 @@ impl<P: Pages> Table<P> {
         self.plan(host, records, hash, Some(existing), None)
     }
 
-    /// Prepares to point a key's cell at another copy of its record, for compaction: no grow work (D15).
-    /// Carried out by [`put`](Table::put).
-    pub fn prepare_move(&mut self, hash: Hash, existing: Cell) -> Result<Plan<P>> {
-        expect_cell(self.holder(hash)?, hash, existing)?;
-        Ok(Plan { start: None, work: None, made_for: self.counters })
-    }
-
     /// Reserves the array that a growth needs.
     pub(super) fn reserve_growth<A: Arrays<Pages = P>>(
         &self,

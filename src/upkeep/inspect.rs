@@ -64,8 +64,8 @@ pub struct Stats {
     pub failed_checkpoints: u64,
     /// Bytes of index pages that changed since the last checkpoint.
     pub dirty_bytes: u64,
-    /// The most that may be ([`Options::max_dirty_bytes`](crate::Options::max_dirty_bytes)).
-    pub max_dirty_bytes: u64,
+    /// Memory that the bucket arrays may take ([`Options::index_memory_limit`](crate::Options::index_memory_limit)).
+    pub index_memory_limit: u64,
     /// Replaced arrays and segments that wait for a reader to go.
     pub pinned: usize,
     /// Opening this handle had to replay the log.
@@ -190,7 +190,7 @@ pub(crate) struct FileFigures {
     pub(crate) log_bytes_since_checkpoint: u64,
     pub(crate) failed_checkpoints: u64,
     pub(crate) dirty_bytes: u64,
-    pub(crate) max_dirty_bytes: u64,
+    pub(crate) index_memory_limit: u64,
     pub(crate) pinned: usize,
     pub(crate) recovered: bool,
 }
@@ -239,7 +239,7 @@ pub(crate) fn stats(
         log_bytes_since_checkpoint: file.log_bytes_since_checkpoint,
         failed_checkpoints: file.failed_checkpoints,
         dirty_bytes: file.dirty_bytes,
-        max_dirty_bytes: file.max_dirty_bytes,
+        index_memory_limit: file.index_memory_limit,
         pinned: file.pinned,
         recovered: file.recovered,
     }
@@ -303,7 +303,8 @@ pub(crate) fn bucket(
         index: bucket.index,
         cells: std::array::from_fn(|i| {
             let tophash = bucket.tophash.get(i);
-            let holds = tophash.is_filled() || [Tophash::EVACUATED_X, Tophash::EVACUATED_Y].contains(&tophash);
+            let holds =
+                tophash.is_filled() || [Tophash::EVACUATED_X, Tophash::EVACUATED_Y].contains(&tophash);
             let position = holds.then(|| bucket.cells[i].position());
             let (key, value_bytes) = position.and_then(&read).unzip();
             let record_offset = position.map(crate::format::bucket::Position::offset);

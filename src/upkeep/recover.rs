@@ -30,7 +30,7 @@ use crate::format::journal::{self, Entry};
 use crate::format::record::{GROW_DOUBLE, GROW_SAME_SIZE, Kind};
 use crate::format::segment::{FIRST_RECORD, HEAD_BYTES, Link, SegmentHead};
 use crate::format::{PAGE_BYTES, page_crc, page_round_up};
-use crate::seam::{Arrays, Pages};
+use crate::seam::Arrays;
 use crate::table::{
     Array, Counters, Geometry, Growth, HashKind, Host, KeyHasher, LoadFactor, Old, Table, Trigger,
 };
@@ -109,8 +109,9 @@ pub(crate) fn recover(
         _ => None,
     };
     let geometry = reader.map_arrays(&catalog)?;
-    let hash_kind = HashKind::from_id(header.identity.hash_id)
-        .ok_or_else(|| Error::corrupt("hash function", 0, "a known one", u64::from(header.identity.hash_id)))?;
+    let hash_kind = HashKind::from_id(header.identity.hash_id).ok_or_else(|| {
+        Error::corrupt("hash function", 0, "a known one", u64::from(header.identity.hash_id))
+    })?;
     let load_factor = LoadFactor::from_hundredths(header.identity.load_factor).ok_or_else(|| {
         Error::corrupt("load factor", 0, "400 to 800", u64::from(header.identity.load_factor))
     })?;
@@ -170,9 +171,12 @@ fn choose_header(path: &Path, media: &dyn Media, file_bytes: u64) -> Result<Chos
         });
     }
     match Headers::read(media) {
-        Ok(chosen) if chosen.header.file_bytes > file_bytes => {
-            Err(Error::corrupt("file length (the file was truncated)", 0, chosen.header.file_bytes, file_bytes))
-        }
+        Ok(chosen) if chosen.header.file_bytes > file_bytes => Err(Error::corrupt(
+            "file length (the file was truncated)",
+            0,
+            chosen.header.file_bytes,
+            file_bytes,
+        )),
         Ok(chosen) => Ok(chosen),
         Err(HeaderFault::Io(error)) => Err(error),
         Err(HeaderFault::Slot(SlotFault::Magic)) if !ours => {
@@ -183,7 +187,13 @@ fn choose_header(path: &Path, media: &dyn Media, file_bytes: u64) -> Result<Chos
 }
 
 /// Reads a range that a header names; it must lie within the file.
-fn read_range(media: &dyn Media, what: &'static str, offset: u64, len: u64, file_bytes: u64) -> Result<Vec<u8>> {
+fn read_range(
+    media: &dyn Media,
+    what: &'static str,
+    offset: u64,
+    len: u64,
+    file_bytes: u64,
+) -> Result<Vec<u8>> {
     let end = offset.checked_add(len).filter(|&end| offset >= 2 * PAGE_BYTES && end <= file_bytes);
     if end.is_none() {
         return Err(Error::corrupt(what, offset, "a place within the file", offset.saturating_add(len)));
@@ -273,7 +283,12 @@ impl Reader {
             (first_record..=first.segment.end_offset()).contains(&position.end)
         });
         if !starts_inside || chained.len() != 1 {
-            return Err(Error::corrupt("log position", position.segment, "a segment of the catalog", position.end));
+            return Err(Error::corrupt(
+                "log position",
+                position.segment,
+                "a segment of the catalog",
+                position.end,
+            ));
         }
         let mut from = position.end;
         loop {
@@ -302,15 +317,23 @@ impl Reader {
         };
         match head.filter(fits) {
             Some(head) => self.map_segment(extent.offset, head),
-            None => {
-                Err(Error::corrupt("log segment", extent.offset, "the head that the catalog lists", "other bytes"))
-            }
+            None => Err(Error::corrupt(
+                "log segment",
+                extent.offset,
+                "the head that the catalog lists",
+                "other bytes",
+            )),
         }
     }
 
     /// The segment that a head links to, if it was begun before the crash. One that lies beyond the end of the
     /// file, or does not name this one as its predecessor, ends the log (D2).
-    fn next_segment(&self, head: &[u8], last: &ChainSegment, from: u64) -> Result<Option<(u64, SegmentHead)>> {
+    fn next_segment(
+        &self,
+        head: &[u8],
+        last: &ChainSegment,
+        from: u64,
+    ) -> Result<Option<(u64, SegmentHead)>> {
         let file_id = &self.header.identity.file_id;
         let Some(link) = Link::decode(head, file_id) else { return Ok(None) };
         let inside = |bytes: u64| link.next.checked_add(bytes).is_some_and(|end| end <= self.file_bytes);
@@ -330,11 +353,7 @@ impl Reader {
         Ok(next.map(|next| (link.next, next)))
     }
 
-    fn map_segment(
-        &self,
-        offset: u64,
-        head: SegmentHead,
-    ) -> Result<(Arc<Segment>, Appender)> {
+    fn map_segment(&self, offset: u64, head: SegmentHead) -> Result<(Arc<Segment>, Appender)> {
         let extent = match &self.space {
             Some(space) => Some(space.claim(offset, head.bytes)?),
             None => None,
@@ -342,8 +361,7 @@ impl Reader {
         let mapping = if self.space.is_some() { Mapping::Shared } else { Mapping::Private };
         let bytes = usize::try_from(head.bytes)
             .map_err(|_| Error::corrupt("log segment", offset, "a size that fits the memory", head.bytes))?;
-        let region =
-            self.media.map(mapping, offset, bytes).map_err(Error::io("mapping a log segment"))?;
+        let region = self.media.map(mapping, offset, bytes).map_err(Error::io("mapping a log segment"))?;
         let segment = Segment::new(region, extent, offset, head, &self.header.identity.file_id);
         let appender = segment.memory().appender().ok_or(Error::Reentrant)?;
         Ok((segment, appender))
@@ -408,7 +426,12 @@ impl Reader {
         let listed = catalog.index.len() as u64;
         let named = 1 + hmap.overflow + if growing { 1 + hmap.oldoverflow } else { 0 };
         if listed != named {
-            return Err(Error::corrupt("index extents in the catalog", self.header.catalog.offset, named, listed));
+            return Err(Error::corrupt(
+                "index extents in the catalog",
+                self.header.catalog.offset,
+                named,
+                listed,
+            ));
         }
         Ok(Geometry { array: Arc::new(current), old, clears: hmap.clears })
     }
@@ -568,7 +591,12 @@ impl Replay {
         let records = PinnedRecords { log: &self.log, pin: &pin, hasher: &self.hasher };
         let hash = self.hasher.hash(key);
         let Some((cell, old)) = self.table.locate(&records, hash, key)? else {
-            return Err(Error::corrupt("remove record", offset, "a key that is in the table", "an absent key"));
+            return Err(Error::corrupt(
+                "remove record",
+                offset,
+                "a key that is in the table",
+                "an absent key",
+            ));
         };
         let plan = self.table.prepare_remove(&self.host, &records, hash, cell)?;
         self.table.remove(&self.host, plan, hash, cell);

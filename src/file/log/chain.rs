@@ -153,7 +153,9 @@ impl Chain {
             self.at += frame.bytes();
             here.appender.publish((self.at - here.segment.offset()) as usize);
             match frame.kind {
-                Kind::SyncMark => self.last_mark = here.mark_at(offset, &frame, &self.secret).or(self.last_mark),
+                Kind::SyncMark => {
+                    self.last_mark = here.mark_at(offset, &frame, &self.secret).or(self.last_mark)
+                }
                 _ => {
                     let segment = Arc::clone(&here.segment);
                     return Ok(Some(ChainRecord { frame, offset, segment }));

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::file::epoch::Domain;
 use crate::file::log::Log;
+use crate::file::log::chain::Mark;
 use crate::file::log::segment::Segment;
 use crate::file::media::{Mapping, Media};
 use crate::file::region::{Appender, Region};
@@ -18,7 +19,6 @@ use crate::format::bucket::Position;
 use crate::format::header::{Identity, LogPosition};
 use crate::format::record::{Frame, Kind, SYNC_MARK_BYTES};
 use crate::format::segment::{FIRST_RECORD, LINK_AT, Link, SEGMENT_UNIT_BYTES, SegmentHead};
-use crate::file::log::chain::Mark;
 
 /// Segments grow with the log up to this size.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;

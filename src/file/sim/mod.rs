@@ -31,7 +31,7 @@
 //! Run the program on a disk, take images at every call with [`SimDisk::on_call`], and see what a restart makes of
 //! each. To be found: everything that was acknowledged as durable before the call, and nothing that never was.
 //!
-//! ```ignore
+//! ```
 //! use std::sync::atomic::{AtomicU64, Ordering};
 //! use tophash::sim::{Crash, SimDisk};
 //!

@@ -69,7 +69,7 @@ fn a_capacity_is_room_enough() {
             assert_eq!((rig.table.geometry().array.b(), rig.table.growing()), (b, false));
         }
     }
-    let refused = Table::new(&HeapHost::new(), LoadFactor::default(), u64::MAX);
+    let refused = LoadFactor::default().b_for(u64::MAX);
     assert!(matches!(refused, Err(Error::TooLarge { .. })));
 }
 

@@ -6,11 +6,14 @@ mod growth;
 mod iteration;
 mod model;
 
+use std::sync::Arc;
+
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::Result;
 use crate::format::bucket::{Cell, Hash};
+use crate::seam::Arrays;
 use crate::table::heap::{HeapHost, HeapPages, HeapRecord, HeapRecords};
 use crate::table::{Array, Counters, Fault, Geometry, LoadFactor, Old, Table, Trigger, check};
 
@@ -31,7 +34,11 @@ impl Rig {
 
     fn with(load_factor: LoadFactor, capacity: u64, hash: fn(&[u8]) -> Hash) -> Self {
         let host = HeapHost::new();
-        let table = Table::new(&host, load_factor, capacity).unwrap();
+        let b = load_factor.b_for(capacity).unwrap();
+        let main = host.reserve(Array::<HeapPages>::main_bytes(b)).unwrap();
+        let geometry = Geometry { array: Arc::new(Array::new(b, main)), old: None, clears: 0 };
+        let counters = Counters { next_overflow: 1 << b, ..Counters::default() };
+        let table = Table::from_parts(geometry, counters, load_factor).unwrap();
         let rig = Rig { host, records: HeapRecords::default(), table, model: HashMap::new(), hash };
         rig.publish();
         rig

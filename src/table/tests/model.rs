@@ -127,28 +127,6 @@ fn a_replay_that_obeys_the_log_repeats_the_table_cell_for_cell() {
 }
 
 #[test]
-fn a_moved_record_changes_one_cell_and_does_no_grow_work() {
-    let mut rig = Rig::new();
-    let mut number = 0;
-    while !rig.table.growing() || number < 100 {
-        rig.insert(&key(number), number);
-        number += 1;
-    }
-    // In the middle of a growth there are keys in both arrays.
-    for number in 0..number {
-        let (cell, record) = rig.locate(&key(number)).unwrap();
-        let (before, counters) = rig.image();
-        let plan = rig.table.prepare_move(spread(&key(number)), cell).unwrap();
-        let position = rig.records.append(&record.key, record.value, spread(&record.key));
-        rig.table.put(&rig.host, plan, spread(&key(number)), Some(cell), position);
-        let (after, counters_after) = rig.image();
-        let changed = before.concat().iter().zip(after.concat()).filter(|&(&a, b)| a != b).count();
-        assert_eq!((changed, counters), (1, counters_after));
-    }
-    rig.verify();
-}
-
-#[test]
 fn removing_everything_leaves_blank_tophashes() {
     let mut rig = Rig::with(LoadFactor::default(), 0, one_bucket);
     let mut random = Random(5);
