@@ -5,7 +5,7 @@
 //! * [`epoch`]: what readers may still see is not taken away.
 //! * [`space`]: free bytes and leases on the others.
 //! * [`pages`], [`sums`], [`arrays`]: index pages, their checksums, and where bucket arrays come from.
-//! * [`mod@log`]: records.
+//! * `log`: records.
 //! * [`headers`], [`sync`], [`checkpoint`], [`create`]: what is durable, and in which order.
 
 pub(crate) mod arrays;

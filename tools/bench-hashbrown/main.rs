@@ -1,0 +1,180 @@
+//! `cargo bench`: this store beside the standard hash table in memory, as ratios within one run.
+//!
+//! Random 16-byte keys, 100-byte values, one thread, both behind SipHash-1-3; rounds interleaved, medians. Times
+//! on a shared machine mean little by themselves; the ratios are what to look at. `cargo bench -- 10000000` takes
+//! another number of entries.
+
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use siphasher::sip::SipHasher13;
+use tophash::{Durability, Options, Result, Store};
+
+const ROUNDS: usize = 3;
+const VALUE: [u8; 100] = [7; 100];
+
+type Key = [u8; 16];
+type InMemory = hashbrown::HashMap<Box<[u8]>, Box<[u8]>, Sip>;
+
+/// SipHash-1-3 over the key's bytes alone, as the store hashes them.
+#[derive(Clone, Default)]
+struct Sip;
+
+struct SipBytes(SipHasher13);
+
+impl BuildHasher for Sip {
+    type Hasher = SipBytes;
+
+    fn build_hasher(&self) -> SipBytes {
+        SipBytes(SipHasher13::new_with_key(&[1; 16]))
+    }
+}
+
+impl Hasher for SipBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    // The length that a slice hashes before its bytes is no part of the store's hash.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+/// Operations a second of one round, and its longest insert.
+#[derive(Default, Clone)]
+struct Round {
+    insert: f64,
+    longest_insert: Duration,
+    get: f64,
+    miss: f64,
+    overwrite: f64,
+    iterate: f64,
+    remove: f64,
+}
+
+fn main() -> Result<()> {
+    let entries = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let keys: Vec<Key> = (0..2 * entries).map(key).collect();
+    let (present, absent) = keys.split_at(entries as usize);
+    let shuffled = shuffle(present);
+
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        theirs.push(measure_in_memory(present, absent, &shuffled));
+        ours.push(measure_store(&dir.path().join(format!("{round}.tophash")), present, absent, &shuffled)?);
+    }
+    print_table(entries, &ours, &theirs);
+    Ok(())
+}
+
+fn print_table(entries: u64, ours: &[Round], theirs: &[Round]) {
+    println!("{entries} entries, 16-byte keys, 100-byte values, medians of {ROUNDS} interleaved rounds\n");
+    println!("{:<12}{:>16}{:>16}{:>24}", "", "tophash k/s", "hashbrown k/s", "tophash / hashbrown");
+    let rows: [(&str, fn(&Round) -> f64); 6] = [
+        ("insert", |round| round.insert),
+        ("get", |round| round.get),
+        ("miss", |round| round.miss),
+        ("overwrite", |round| round.overwrite),
+        ("iterate", |round| round.iterate),
+        ("remove", |round| round.remove),
+    ];
+    for (name, figure) in rows {
+        let (a, b) = (median(ours, figure), median(theirs, figure));
+        println!("{name:<12}{:>16.0}{:>16.0}{:>24.2}", a / 1e3, b / 1e3, a / b);
+    }
+    let longest = |rounds: &[Round]| median(rounds, |round| round.longest_insert.as_secs_f64() * 1e3);
+    println!("\nlongest insert, ms: tophash {:.2}, hashbrown {:.2}", longest(ours), longest(theirs));
+}
+
+fn median(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> f64 {
+    let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// Runs `work` for each item and says how many a second that were.
+fn rate<T>(items: &[T], mut work: impl FnMut(&T)) -> f64 {
+    let begin = Instant::now();
+    items.iter().for_each(&mut work);
+    items.len() as f64 / begin.elapsed().as_secs_f64()
+}
+
+fn longest<T>(items: &[T], mut work: impl FnMut(&T)) -> (f64, Duration) {
+    let mut longest = Duration::ZERO;
+    let rate = rate(items, |item| {
+        let begin = Instant::now();
+        work(item);
+        longest = longest.max(begin.elapsed());
+    });
+    (rate, longest)
+}
+
+fn measure_store(path: &Path, present: &[Key], absent: &[Key], shuffled: &[Key]) -> Result<Round> {
+    let store = Options::new().durability(Durability::Buffered).open(path)?;
+    let insert = |key: &Key| drop(store.insert(key, VALUE).expect("insert"));
+    let (insert_rate, longest_insert) = longest(present, insert);
+    // The checkpoint of the fill is not part of the lookups.
+    store.checkpoint()?;
+    let round = Round {
+        insert: insert_rate,
+        longest_insert,
+        get: rate(shuffled, |key| assert_eq!(store.get(key).expect("get").expect("present").to_vec(), VALUE)),
+        miss: rate(absent, |key| assert!(store.get(key).expect("get").is_none())),
+        overwrite: rate(shuffled, insert),
+        iterate: iterate(&store, present.len()),
+        remove: rate(shuffled, |key| drop(store.remove(key).expect("remove"))),
+    };
+    store.close()?;
+    std::fs::remove_file(path).map_err(|source| tophash::Error::Io { action: "cleaning up", source })?;
+    Ok(round)
+}
+
+fn iterate(store: &Store, entries: usize) -> f64 {
+    let begin = Instant::now();
+    let bytes: usize = store.values().map(|value| value.expect("iterate").len()).sum();
+    assert_eq!(bytes, entries * VALUE.len());
+    entries as f64 / begin.elapsed().as_secs_f64()
+}
+
+fn measure_in_memory(present: &[Key], absent: &[Key], shuffled: &[Key]) -> Round {
+    let mut map = InMemory::with_hasher(Sip);
+    let (insert, longest_insert) =
+        longest(present, |key| drop(map.insert(Box::from(&key[..]), Box::from(&VALUE[..]))));
+    let get = rate(shuffled, |key| assert_eq!(map.get(&key[..]).expect("present").to_vec(), VALUE));
+    let miss = rate(absent, |key| assert!(!map.contains_key(&key[..])));
+    let overwrite = rate(shuffled, |key| drop(map.insert(Box::from(&key[..]), Box::from(&VALUE[..]))));
+    let begin = Instant::now();
+    let bytes: usize = map.values().map(|value| value.len()).sum();
+    assert_eq!(bytes, present.len() * VALUE.len());
+    let iterate = present.len() as f64 / begin.elapsed().as_secs_f64();
+    let remove = rate(shuffled, |key| drop(map.remove(&key[..])));
+    Round { insert, longest_insert, get, miss, overwrite, iterate, remove }
+}
+
+/// The key with this number: SplitMix64, twice.
+fn key(number: u64) -> Key {
+    let mut key = [0; 16];
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for half in key.chunks_exact_mut(8) {
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        state ^= state >> 31;
+        half.copy_from_slice(&state.to_le_bytes());
+    }
+    key
+}
+
+/// Fisher-Yates with the same random numbers every time.
+fn shuffle(keys: &[Key]) -> Vec<Key> {
+    let mut shuffled = keys.to_vec();
+    for i in (1..shuffled.len()).rev() {
+        let random = u64::from_le_bytes(std::array::from_fn(|byte| key(i as u64 + 77)[byte]));
+        shuffled.swap(i, (random % (i as u64 + 1)) as usize);
+    }
+    shuffled
+}
