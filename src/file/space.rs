@@ -5,12 +5,16 @@
 //! lease is dropped only when no reader can see it any more, because whoever holds one retires it through the
 //! epochs.
 //!
-//! Free extents coalesce. What becomes free is punched, so that the file gives the space back.
+//! Free extents coalesce. What becomes free is punched, so that the file gives the space back; but only while the
+//! store is open for writing. When an opening fails, at a close, and in a forked child leases are dropped all the
+//! same, among them those on log that only a replay leads to: nothing is punched then.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::file::epoch::check_fork;
 use crate::file::media::Media;
 use crate::format::bucket::Position;
 use crate::format::{PAGE_BYTES, page_round_up};
@@ -40,6 +44,12 @@ impl Use {
 pub(crate) struct Space {
     media: Arc<dyn Media>,
     state: Mutex<State>,
+    /// The file's length. Held over the call that makes the file longer: of two at once, the later could make it
+    /// shorter again.
+    length: Mutex<u64>,
+    /// Whether a lease that is dropped gives its bytes back to the file system. Relaxed: it changes at the opening
+    /// and at the close, where nothing else runs.
+    punching: AtomicBool,
 }
 
 struct State {
@@ -89,7 +99,18 @@ impl Space {
         }
         let end = end.max(2 * PAGE_BYTES);
         let state = State { free, end, named: HashSet::new(), naming: HashSet::new(), waiting: Vec::new() };
-        Arc::new(Space { media, state: Mutex::new(state) })
+        let (length, punching) = (Mutex::new(length), AtomicBool::new(false));
+        Arc::new(Space { media, state: Mutex::new(state), length, punching })
+    }
+
+    /// From now on what is given back is punched: the store is open.
+    pub(crate) fn begin_punching(&self) {
+        self.punching.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on leases end without a trace in the file: the store is closed, or could not be.
+    pub(crate) fn end_punching(&self) {
+        self.punching.store(false, Ordering::Relaxed);
     }
 
     /// Leases an extent that a header or the log names.
@@ -123,14 +144,21 @@ impl Space {
 
     fn make_ready(&self, extent: &Extent, purpose: Use) -> std::io::Result<()> {
         let (offset, bytes) = (extent.offset, extent.bytes);
-        if self.media.length()? < offset + bytes {
-            self.media.set_length(offset + bytes)?;
-        }
+        self.lengthen(offset + bytes)?;
         match purpose {
             // Whether or not it was punched when it was freed: a punch can be lost (D12).
             Use::Index => self.media.punch(offset, bytes),
             Use::Log | Use::Checkpoint => self.media.allocate(offset, bytes),
         }
+    }
+
+    fn lengthen(&self, end: u64) -> std::io::Result<()> {
+        let mut length = self.length.lock().unwrap_or_else(PoisonError::into_inner);
+        if *length < end {
+            self.media.set_length(end)?;
+            *length = end;
+        }
+        Ok(())
     }
 
     /// Tells which extents a header names that is about to be written.
@@ -163,14 +191,19 @@ impl Space {
             state.end = offset;
         }
         let end = state.end;
-        drop(state);
-        if self.media.length()? > end {
+        let mut length = self.length.lock().unwrap_or_else(PoisonError::into_inner);
+        if *length > end {
             self.media.set_length(end)?;
+            *length = end;
         }
         Ok(())
     }
 
     fn give_back(&self, offset: u64, bytes: u64) {
+        // A forked child drops what its parent goes on using, and a lock may be held for ever there (C15).
+        if check_fork().is_err() {
+            return;
+        }
         {
             let mut state = self.lock();
             if state.named.contains(&offset) || state.naming.contains(&offset) {
@@ -182,8 +215,10 @@ impl Space {
     }
 
     fn free(&self, offset: u64, bytes: u64) {
-        // A punch that fails costs space, nothing else: whoever takes the run makes it ready again.
-        let _ = self.media.punch(offset, bytes);
+        if self.punching.load(Ordering::Relaxed) {
+            // A punch that fails costs space, nothing else: whoever takes the run makes it ready again.
+            let _ = self.media.punch(offset, bytes);
+        }
         self.lock().insert_free(offset, bytes);
     }
 

@@ -133,6 +133,9 @@ impl Core {
                 })
             }
         };
+        if let Some(files) = &files {
+            files.space.begin_punching();
+        }
         Ok(Core {
             path: path.to_owned(),
             options,
@@ -218,6 +221,15 @@ impl Core {
     /// For reports, which only look.
     pub(super) fn lock_writer_to_look(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Before the leases end: however the close went, they must leave the log alone that a replay needs.
+        if let Some(files) = &self.files {
+            files.space.end_punching();
+        }
     }
 }
 

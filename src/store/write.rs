@@ -209,16 +209,13 @@ impl Core {
         if files.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let changed = files.session.load(Ordering::Acquire) || self.recovered;
-        if changed {
-            self.run_checkpoint(files, true)?;
+        if !files.session.load(Ordering::Acquire) && !self.recovered {
+            return Ok(());
         }
+        self.run_checkpoint(files, true)?;
         self.lock_writer()?.log()?.drop_spares();
         self.domain.collect();
-        if changed {
-            files.space.truncate().map_err(Error::io("truncating the file"))?;
-        }
-        Ok(())
+        files.space.truncate().map_err(Error::io("truncating the file"))
     }
 
     /// Whether the background thread has something to do.

@@ -24,6 +24,7 @@ use crate::file::region::Appender;
 use crate::file::space::{Extent, Space};
 use crate::file::sums::{Sums, SumsSource};
 use crate::file::sync::Syncer;
+use crate::format::bucket::Position;
 use crate::format::catalog::{ArrayRole, Catalog, IndexExtent, MAX_CATALOG_BYTES, SegmentExtent, sums_bytes};
 use crate::format::header::{Chosen, Header, MAGIC, Pointer, SlotFault};
 use crate::format::journal::{self, Entry};
@@ -93,13 +94,16 @@ pub(crate) fn recover(
         journal,
     };
     let (segments, mut chain) = reader.map_log(&catalog, unclean)?;
-    while chain.next()?.is_some() {}
+    let mut has_records = false;
+    while chain.next()?.is_some() {
+        has_records = true;
+    }
 
     let durable = match (reader.space.clone(), catalog_extent) {
         (Some(space), Some(extent)) => {
             let syncer = Arc::new(Syncer::new(Arc::clone(media)));
             let headers = Arc::new(Headers::new(Arc::clone(media), &chosen));
-            if unclean || chain.position().1 != header.log.end {
+            if unclean || has_records {
                 reader.settle(&chain, &syncer, &headers)?;
             }
             let named = catalog_places(&catalog, &header);
@@ -358,6 +362,9 @@ impl Reader {
             Some(space) => Some(space.claim(offset, head.bytes)?),
             None => None,
         };
+        if offset.checked_add(head.bytes).is_none_or(|end| end > Position::END_OFFSET) {
+            return Err(Error::corrupt("log segment", offset, Position::END_OFFSET, head.bytes));
+        }
         let mapping = if self.space.is_some() { Mapping::Shared } else { Mapping::Private };
         let bytes = usize::try_from(head.bytes)
             .map_err(|_| Error::corrupt("log segment", offset, "a size that fits the memory", head.bytes))?;
@@ -576,7 +583,7 @@ impl Replay {
         let existing = self.table.locate(&records, hash, key)?;
         let cell = existing.as_ref().map(|(cell, _)| *cell);
         let plan = self.table.prepare_put(&self.host, &records, hash, cell, Trigger::Replay)?;
-        let position = crate::format::bucket::Position::from_offset(record.offset)
+        let position = Position::from_offset(record.offset)
             .ok_or_else(|| Error::corrupt("log", record.offset, "a position below 8 TiB", record.offset))?;
         self.table.put(&self.host, plan, hash, cell, position);
         record.segment.add_live(record.frame.bytes());
