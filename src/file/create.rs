@@ -32,9 +32,8 @@ pub(crate) fn create(
     let published = fill(&media, identity, array).and_then(|()| {
         // Nobody else knows the file yet, so the lock is free.
         media.try_lock(Access::Write).map_err(Error::io("locking the new file"))?;
-        let published = volume.publish(&temporary, path).map_err(Error::io("naming the new file"))?;
-        volume.sync_directory(path).map_err(Error::io("syncing the directory"))?;
-        Ok(published)
+        // The name becomes durable when the file is opened, by us or by whoever is faster.
+        volume.publish(&temporary, path).map_err(Error::io("naming the new file"))
     });
     if !matches!(published, Ok(true)) {
         let _ = volume.remove(&temporary);

@@ -13,10 +13,6 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use crate::error::{Error, Result};
-use crate::file::region::Region;
-use crate::seam::Words;
-
 /// Slots in the first block; each further block has twice as many.
 const FIRST_BLOCK: usize = 64;
 const BLOCKS: usize = 20;
@@ -86,8 +82,7 @@ impl Domain {
 
     /// Announces that this thread looks, until the pin is dropped. Pins of one thread nest.
     #[inline]
-    pub(crate) fn pin(self: &Arc<Self>) -> Result<Pin<'_>> {
-        check_fork()?;
+    pub(crate) fn pin(self: &Arc<Self>) -> Pin<'_> {
         let slot = self.slot(self.my_slot());
         let depth = slot.depth.load(Ordering::Relaxed);
         slot.depth.store(depth + 1, Ordering::Relaxed);
@@ -97,7 +92,7 @@ impl Domain {
             // The announcement comes before every load of what it protects; pairs with the fence in `collect`.
             fence(Ordering::SeqCst);
         }
-        Ok(Pin { slot, domain: self, not_send: PhantomData })
+        Pin { slot, domain: self, not_send: PhantomData }
     }
 
     /// Keeps `thing`, which was unlinked before this call, until no reader can see it and someone collects.
@@ -216,24 +211,6 @@ impl Drop for Pin<'_> {
     }
 }
 
-/// A page that reads as zeros in a forked child.
-static PARENT: OnceLock<Option<Region>> = OnceLock::new();
-
-/// Refuses to go on in a process that was forked from the one that opened the store (C15).
-#[inline]
-pub(crate) fn check_fork() -> Result<()> {
-    let mark = PARENT.get_or_init(|| {
-        let page = Region::anonymous(crate::format::PAGE_BYTES as usize).ok()?;
-        page.wipe_on_fork().ok()?;
-        page.store(0, 1, Ordering::Relaxed);
-        Some(page)
-    });
-    match mark {
-        Some(page) if page.load(0, Ordering::Relaxed) == 0 => Err(Error::Forked),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,7 +231,7 @@ mod tests {
     #[test]
     fn what_a_reader_may_see_is_kept() {
         let domain = Domain::new();
-        let outer = domain.pin().unwrap();
+        let outer = domain.pin();
         let inner = outer.clone();
         let seen = retire(&domain);
         drop(outer);
@@ -268,11 +245,11 @@ mod tests {
     #[test]
     fn a_later_reader_keeps_nothing_older() {
         let domain = Domain::new();
-        let early = domain.pin().unwrap();
+        let early = domain.pin();
         let seen = retire(&domain);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let _late = domain.pin().unwrap();
+                let _late = domain.pin();
                 domain.collect();
                 assert!(!seen.load(Ordering::SeqCst));
             });
@@ -280,7 +257,7 @@ mod tests {
         drop(early);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let _late = domain.pin().unwrap();
+                let _late = domain.pin();
                 domain.collect();
                 assert!(seen.load(Ordering::SeqCst));
             });
@@ -292,7 +269,7 @@ mod tests {
         let domain = Domain::new();
         for _ in 0..3 * FIRST_BLOCK {
             std::thread::scope(|scope| {
-                scope.spawn(|| drop(domain.pin().unwrap()));
+                scope.spawn(|| drop(domain.pin()));
             });
         }
         assert!(domain.blocks[1].get().is_none());

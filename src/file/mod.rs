@@ -2,7 +2,7 @@
 //!
 //! * [`media`]: the seam for faults; the real file system and the simulated disk.
 //! * [`region`]: memory that readers look at while the writer changes it; the one home of `unsafe`.
-//! * [`epoch`]: what readers may still see is not taken away.
+//! * [`epoch`]: what readers may still see is not taken away; [`fork`]: what belongs to the parent process.
 //! * [`space`]: free bytes and leases on the others.
 //! * [`pages`], [`sums`], [`arrays`]: index pages, their checksums, and where bucket arrays come from.
 //! * `log`: records.
@@ -12,6 +12,7 @@ pub(crate) mod arrays;
 pub(crate) mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod epoch;
+pub(crate) mod fork;
 pub(crate) mod headers;
 pub(crate) mod log;
 pub(crate) mod media;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::file::epoch::check_fork;
+use crate::file::fork::check_fork;
 use crate::file::media::Media;
 use crate::format::bucket::Position;
 use crate::format::{PAGE_BYTES, page_round_up};

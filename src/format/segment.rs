@@ -39,6 +39,7 @@ struct RawLink {
     magic: [u8; 8],
     next: U64,
     sequence: U64,
+    epoch: U64,
     zero: U32,
     crc: U32,
 }
@@ -48,7 +49,7 @@ pub const SEGMENT_BYTES: usize = size_of::<RawSegment>();
 /// Bytes of a link.
 pub const LINK_BYTES: usize = size_of::<RawLink>();
 
-const _: () = assert!(SEGMENT_BYTES == 72 && LINK_BYTES == 32);
+const _: () = assert!(SEGMENT_BYTES == 72 && LINK_BYTES == 40);
 
 /// A verified segment head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +109,9 @@ pub struct Link {
     pub next: u64,
     /// Sequence number of the next segment.
     pub sequence: u64,
+    /// Its session. A segment that a power cut took out of the chain leaves its number and its place to the next one,
+    /// and its head may outlive that one's.
+    pub epoch: u64,
 }
 
 impl Link {
@@ -117,6 +121,7 @@ impl Link {
             magic: LINK_MAGIC,
             next: self.next.into(),
             sequence: self.sequence.into(),
+            epoch: self.epoch.into(),
             zero: 0.into(),
             crc: 0.into(),
         };
@@ -130,9 +135,10 @@ impl Link {
         let copies = LINK_AT.iter().filter_map(|&at| {
             let (raw, _) = RawLink::ref_from_prefix(head.get(at..)?).ok()?;
             let whole = raw.magic == LINK_MAGIC && raw.crc.get() == Self::crc(raw, file_id);
-            whole.then_some(Link { next: raw.next.get(), sequence: raw.sequence.get() })
+            let (next, sequence, epoch) = (raw.next.get(), raw.sequence.get(), raw.epoch.get());
+            whole.then_some(Link { next, sequence, epoch })
         });
-        copies.max_by_key(|link| link.sequence)
+        copies.max_by_key(|link| (link.epoch, link.sequence))
     }
 
     fn crc(raw: &RawLink, file_id: &[u8; 16]) -> u32 {
@@ -170,7 +176,7 @@ mod tests {
 
     #[test]
     fn one_damaged_copy_does_not_cut_the_chain() {
-        let link = Link { next: 65536, sequence: 3 };
+        let link = Link { next: 65536, sequence: 3, epoch: 2 };
         let mut head = [0; HEAD_BYTES];
         assert_eq!(Link::decode(&head, &FILE), None);
         for at in LINK_AT {

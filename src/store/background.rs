@@ -70,7 +70,7 @@ impl Drop for Background {
         self.signal.changed.notify_one();
         if let Some(thread) = self.thread.take() {
             // In a forked child the thread does not exist, and joining it would wait for ever.
-            if crate::file::epoch::check_fork().is_ok() {
+            if crate::file::fork::check_fork().is_ok() {
                 let _ = thread.join();
             }
         }

@@ -10,6 +10,7 @@ use crate::file::arrays::ArraySpace;
 use crate::file::checkpoint::Checkpointer;
 use crate::file::create::{self, FirstArray};
 use crate::file::epoch::{Domain, Pin};
+use crate::file::fork::check_fork;
 use crate::file::headers::Headers;
 use crate::file::log::Log;
 use crate::file::log::writer::LogWriter;
@@ -87,6 +88,10 @@ impl Core {
     pub(super) fn open(path: &Path, options: Options) -> Result<Core> {
         let media = open_file(path, &options)?;
         let recovered = recover(path, &media, options.read_only, options.verify_reads)?;
+        // No session has begun: whoever named the file may have been killed before the name was durable (D22).
+        if !options.read_only && recovered.header.epoch == 0 {
+            options.volume.sync_directory(path).map_err(Error::io("syncing the directory"))?;
+        }
         Core::assemble(path, options, media, recovered)
     }
 
@@ -162,8 +167,10 @@ impl Core {
         self.count.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(super) fn pin(&self) -> Result<Pin<'_>> {
-        self.domain.pin()
+        check_fork()?;
+        Ok(self.domain.pin())
     }
 
     /// The arrays as they are published now.

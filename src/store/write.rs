@@ -118,6 +118,12 @@ impl Core {
         if files.session.load(Ordering::Acquire) {
             return Ok(());
         }
+        // The header that was read may be in the page cache alone (D13), and the slot that is written next is all that
+        // a power cut would leave then. A recovery has seen to it.
+        if !self.recovered {
+            files.headers.rewrite()?;
+            turn.sync()?;
+        }
         let durable = files.headers.durable();
         let epoch = files.last_epoch + 1;
         files.headers.commit(&turn, Header { epoch, writing: true, ..durable })?;
@@ -128,7 +134,7 @@ impl Core {
 
     pub(super) fn sync(&self) -> Result<()> {
         let files = self.files()?;
-        crate::file::epoch::check_fork()?;
+        crate::file::fork::check_fork()?;
         self.sync_to(files, files.appended.load(Ordering::Acquire))
     }
 
@@ -152,7 +158,7 @@ impl Core {
     }
 
     pub(super) fn checkpoint(&self) -> Result<()> {
-        crate::file::epoch::check_fork()?;
+        crate::file::fork::check_fork()?;
         self.run_checkpoint(self.files()?, false)
     }
 
@@ -202,7 +208,7 @@ impl Core {
 
     pub(super) fn close(&self) -> Result<()> {
         // In a forked child this would write a clean header into the parent's file (C15).
-        if crate::file::epoch::check_fork().is_err() {
+        if crate::file::fork::check_fork().is_err() {
             return Ok(());
         }
         let Some(files) = &self.files else { return Ok(()) };

@@ -1,6 +1,12 @@
 //! Whole-file work: recovery, reports, verification.
+//!
+//! * [`recover`]: the order of an opening; [`read`] maps what a header names, [`replay`] applies the log.
+//! * [`records`]: the log as the table sees it.
+//! * [`inspect`], [`verify`]: what [`Store`](crate::Store)'s reports are made of.
 
 pub(crate) mod inspect;
+mod read;
 pub(crate) mod records;
 pub(crate) mod recover;
+mod replay;
 pub(crate) mod verify;

@@ -276,7 +276,7 @@ impl LogWriter {
 
     /// Begins the next segment: its head first, then the links that lead to it.
     fn move_on(&mut self, spare: Spare) -> Result<()> {
-        let pin = self.domain.pin()?;
+        let pin = self.domain.pin();
         let head = SegmentHead {
             epoch: self.epoch,
             sequence: self.last_sequence + 1,
@@ -291,7 +291,8 @@ impl LogWriter {
         // Whatever links the space held before must not lead anywhere.
         LINK_AT.iter().for_each(|&at| appender.write_head(at, &[0; crate::format::segment::LINK_BYTES]));
 
-        let link = Link { next: offset, sequence: head.sequence }.encode(&self.identity.file_id);
+        let link = Link { next: offset, sequence: head.sequence, epoch: head.epoch };
+        let link = link.encode(&self.identity.file_id);
         LINK_AT.iter().for_each(|&at| self.appender.write_head(at, &link));
 
         self.log.add(&pin, Arc::clone(&segment));

@@ -1,0 +1,337 @@
+//! Reading and mapping what a header names: catalog, journal, log segments, bucket arrays. Every offset comes from a file
+//! and is checked before it is used.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Detail, Error, Result};
+use crate::file::checkpoint::copy_in_place;
+use crate::file::headers::Headers;
+use crate::file::log::chain::{Chain, ChainSegment};
+use crate::file::log::segment::Segment;
+use crate::file::media::{Mapping, Media};
+use crate::file::pages::{IndexPages, Page, Pager, Place};
+use crate::file::region::Appender;
+use crate::file::space::Space;
+use crate::file::sums::{Sums, SumsSource};
+use crate::file::sync::Syncer;
+use crate::format::bucket::Position;
+use crate::format::catalog::{ArrayRole, Catalog, IndexExtent, MAX_CATALOG_BYTES, SegmentExtent, sums_bytes};
+use crate::format::header::{Header, Pointer};
+use crate::format::journal::{self, Entry};
+use crate::format::segment::{FIRST_RECORD, HEAD_BYTES, Link, SegmentHead};
+use crate::format::{PAGE_BYTES, page_crc};
+use crate::table::{Array, Geometry, Growth, Old};
+
+/// Reads a range that a header names; it must lie within the file.
+fn read_range(
+    media: &dyn Media,
+    what: &'static str,
+    offset: u64,
+    len: u64,
+    file_bytes: u64,
+) -> Result<Vec<u8>> {
+    let end = offset.checked_add(len).filter(|&end| offset >= 2 * PAGE_BYTES && end <= file_bytes);
+    if end.is_none() {
+        return Err(Error::corrupt(what, offset, "a place within the file", offset.saturating_add(len)));
+    }
+    let mut bytes = vec![0; len as usize];
+    media.read_at(&mut bytes, offset).map_err(Error::io("reading the file"))?;
+    Ok(bytes)
+}
+
+pub(super) fn read_catalog(media: &dyn Media, header: &Header, file_bytes: u64) -> Result<Catalog> {
+    let Pointer { offset, len, crc } = header.catalog;
+    if len > MAX_CATALOG_BYTES {
+        return Err(Error::corrupt("catalog", offset, MAX_CATALOG_BYTES, len));
+    }
+    let bytes = read_range(media, "catalog", offset, len, file_bytes)?;
+    let found = crc32fast::hash(&bytes);
+    if found != crc {
+        return Err(Error::corrupt("catalog", offset, Detail::Crc(crc), Detail::Crc(found)));
+    }
+    Catalog::decode(&bytes, offset, file_bytes)
+}
+
+/// The journal's table; its images are compared when they are read.
+pub(super) fn read_journal(media: &dyn Media, header: &Header, file_bytes: u64) -> Result<Vec<Entry>> {
+    let Pointer { offset, len: pages, crc } = header.journal;
+    if offset == 0 {
+        return Ok(Vec::new());
+    }
+    let end = journal::journal_bytes(pages).and_then(|bytes| offset.checked_add(bytes));
+    if end.is_none_or(|end| end > file_bytes) {
+        return Err(Error::corrupt("journal", offset, "an end within the file", pages));
+    }
+    let table = read_range(media, "journal", offset, journal::table_bytes(pages), file_bytes)?;
+    let found = crc32fast::hash(&table);
+    if found != crc {
+        return Err(Error::corrupt("journal", offset, Detail::Crc(crc), Detail::Crc(found)));
+    }
+    journal::decode(&table, pages, file_bytes)
+}
+
+/// Reads and maps what a header names.
+pub(super) struct Reader {
+    pub(super) media: Arc<dyn Media>,
+    pub(super) header: Header,
+    pub(super) file_bytes: u64,
+    pub(super) space: Option<Arc<Space>>,
+    pub(super) pager: Arc<Pager>,
+    pub(super) journal: Vec<Entry>,
+}
+
+impl Reader {
+    /// Maps the segments of the catalog and those chained behind; reserves them all before anything else is
+    /// allocated (D14).
+    pub(super) fn map_log(&mut self, catalog: &Catalog, unclean: bool) -> Result<(Vec<Arc<Segment>>, Chain)> {
+        let mut segments = Vec::new();
+        let mut chained: Vec<ChainSegment> = Vec::new();
+        for extent in &catalog.segments {
+            let (segment, mut appender) = self.map_listed_segment(extent)?;
+            segment.set_live(extent.live);
+            appender.publish((extent.end - extent.offset) as usize);
+            if extent.offset == self.header.log.segment {
+                chained.push(ChainSegment { segment: Arc::clone(&segment), appender, known_end: None });
+            }
+            segments.push(segment);
+        }
+        let position = self.header.log;
+        let starts_inside = chained.first().is_some_and(|first| {
+            let first_record = first.segment.offset() + FIRST_RECORD;
+            (first_record..=first.segment.end_offset()).contains(&position.end)
+        });
+        if !starts_inside || chained.len() != 1 {
+            return Err(Error::corrupt(
+                "log position",
+                position.segment,
+                "a segment of the catalog",
+                position.end,
+            ));
+        }
+        let mut from = position.end;
+        loop {
+            let last = &chained[chained.len() - 1];
+            let mut head = [0; HEAD_BYTES];
+            self.read(&mut head, last.segment.offset())?;
+            let Some((offset, next)) = self.next_segment(&head, last, from)? else { break };
+            let (segment, appender) = self.map_segment(offset, next)?;
+            if let Some(last) = chained.last_mut() {
+                last.known_end = Some(next.predecessor_end);
+            }
+            from = offset + FIRST_RECORD;
+            segments.push(Arc::clone(&segment));
+            chained.push(ChainSegment { segment, appender, known_end: None });
+        }
+        let chain = Chain::new(chained, position.end, self.header.identity.log_secret, unclean);
+        Ok((segments, chain))
+    }
+
+    fn map_listed_segment(&self, extent: &SegmentExtent) -> Result<(Arc<Segment>, Appender)> {
+        let mut head = [0; HEAD_BYTES];
+        self.read(&mut head, extent.offset)?;
+        let head = SegmentHead::decode(&head, &self.header.identity.file_id);
+        let fits = |head: &SegmentHead| {
+            (head.bytes, head.sequence, head.epoch) == (extent.bytes, extent.sequence, extent.epoch)
+        };
+        match head.filter(fits) {
+            Some(head) => self.map_segment(extent.offset, head),
+            None => Err(Error::corrupt(
+                "log segment",
+                extent.offset,
+                "the head that the catalog lists",
+                "other bytes",
+            )),
+        }
+    }
+
+    /// The segment that a head links to, if it was begun before the crash. One that lies beyond the end of the
+    /// file, or does not name this one as its predecessor, ends the log (D2).
+    fn next_segment(
+        &self,
+        head: &[u8],
+        last: &ChainSegment,
+        from: u64,
+    ) -> Result<Option<(u64, SegmentHead)>> {
+        let file_id = &self.header.identity.file_id;
+        let Some(link) = Link::decode(head, file_id) else { return Ok(None) };
+        let inside = |bytes: u64| link.next.checked_add(bytes).is_some_and(|end| end <= self.file_bytes);
+        if link.sequence <= last.segment.head().sequence || !inside(HEAD_BYTES as u64) {
+            return Ok(None);
+        }
+        let mut bytes = [0; HEAD_BYTES];
+        self.read(&mut bytes, link.next)?;
+        let next = SegmentHead::decode(&bytes, file_id).filter(|next| {
+            let ends_inside = (from..=last.segment.end_offset()).contains(&next.predecessor_end);
+            next.sequence == link.sequence
+                && next.predecessor == last.segment.offset()
+                && ends_inside
+                && next.predecessor_end.is_multiple_of(8)
+                && inside(next.bytes)
+        });
+        Ok(next.map(|next| (link.next, next)))
+    }
+
+    fn map_segment(&self, offset: u64, head: SegmentHead) -> Result<(Arc<Segment>, Appender)> {
+        let extent = match &self.space {
+            Some(space) => Some(space.claim(offset, head.bytes)?),
+            None => None,
+        };
+        if offset.checked_add(head.bytes).is_none_or(|end| end > Position::END_OFFSET) {
+            return Err(Error::corrupt("log segment", offset, Position::END_OFFSET, head.bytes));
+        }
+        let mapping = if self.space.is_some() { Mapping::Shared } else { Mapping::Private };
+        let bytes = usize::try_from(head.bytes)
+            .map_err(|_| Error::corrupt("log segment", offset, "a size that fits the memory", head.bytes))?;
+        let region = self.media.map(mapping, offset, bytes).map_err(Error::io("mapping a log segment"))?;
+        let segment = Segment::new(region, extent, offset, head, &self.header.identity.file_id);
+        let appender = segment.memory().appender().ok_or(Error::Reentrant)?;
+        Ok((segment, appender))
+    }
+
+    /// Makes durable what was read, then puts the journal's pages in place (D13).
+    pub(super) fn settle(&mut self, chain: &Chain, syncer: &Syncer, headers: &Headers) -> Result<()> {
+        headers.rewrite()?;
+        let known_durable = chain.last_mark().map_or(0, |mark| mark.sequence);
+        for (segment, end) in chain.extent() {
+            if segment.head().sequence >= known_durable {
+                self.write_again(segment.offset(), end)?;
+            }
+        }
+        syncer.sync()?;
+        if headers.durable().journal.offset == 0 {
+            return Ok(());
+        }
+        let pages = self.journal.len() as u64;
+        let images_at = self.header.journal.offset + journal::table_bytes(pages);
+        copy_in_place(&*self.media, images_at, &self.journal)?;
+        syncer.sync()?;
+        self.journal.clear();
+        let header = Header { journal: Pointer::default(), ..headers.durable() };
+        self.header = headers.commit(&syncer.turn(), header)?;
+        Ok(())
+    }
+
+    /// Writes a range of the file with the bytes that it has.
+    fn write_again(&self, from: u64, end: u64) -> Result<()> {
+        let mut bytes = vec![0; 1 << 20];
+        let mut at = from;
+        while at < end {
+            let len = (end - at).min(bytes.len() as u64) as usize;
+            self.read(&mut bytes[..len], at)?;
+            self.media.write_at(&bytes[..len], at).map_err(Error::io("writing the log once more"))?;
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        self.media.read_at(bytes, offset).map_err(Error::io("reading the file"))
+    }
+
+    pub(super) fn map_arrays(&self, catalog: &Catalog) -> Result<Geometry<IndexPages>> {
+        let hmap = &self.header.hmap;
+        let overlay = self.read_overlay()?;
+        let array = |role, offset, b, chunks| self.map_array(catalog, &overlay, role, offset, b, chunks);
+        let growing = hmap.oldbuckets != 0;
+        let current = array(ArrayRole::Current, hmap.buckets, hmap.b, hmap.overflow)?;
+        let old = match (growing, hmap.same_size_grow) {
+            (false, _) => None,
+            (true, same_size) => {
+                let growth = if same_size { Growth::SameSize } else { Growth::Double };
+                let old_b = if same_size { Some(hmap.b) } else { hmap.b.checked_sub(1) };
+                let old_b = old_b.ok_or_else(|| Error::corrupt("B", 0, "at least 1 while doubling", 0u64))?;
+                let old = array(ArrayRole::Old, hmap.oldbuckets, old_b, hmap.oldoverflow)?;
+                Some(Old { array: Arc::new(old), growth })
+            }
+        };
+        let listed = catalog.index.len() as u64;
+        let named = 1 + hmap.overflow + if growing { 1 + hmap.oldoverflow } else { 0 };
+        if listed != named {
+            return Err(Error::corrupt(
+                "index extents in the catalog",
+                self.header.catalog.offset,
+                named,
+                listed,
+            ));
+        }
+        Ok(Geometry { array: Arc::new(current), old, clears: hmap.clears })
+    }
+
+    fn map_array(
+        &self,
+        catalog: &Catalog,
+        overlay: &HashMap<u64, Box<Page>>,
+        role: ArrayRole,
+        offset: u64,
+        b: u8,
+        chunks: u64,
+    ) -> Result<Array<IndexPages>> {
+        let part = |part: u64, bytes: u64| {
+            let listed = catalog.index.iter().find(|e| e.array == role && u64::from(e.part) == part);
+            let extent = listed.filter(|e| e.bytes == bytes && (part > 0 || e.offset == offset));
+            let extent = extent
+                .ok_or_else(|| Error::corrupt("bucket array", offset, "an extent of its size", bytes))?;
+            self.map_pages(extent, overlay)
+        };
+        let main = part(0, Array::<IndexPages>::main_bytes(b))?;
+        if chunks > catalog.index.len() as u64 {
+            return Err(Error::corrupt("overflow chunks", offset, catalog.index.len() as u64, chunks));
+        }
+        let chunks: Vec<_> = (0..chunks)
+            .map(|chunk| part(chunk + 1, Array::<IndexPages>::chunk_bytes(b, chunk as usize)))
+            .collect::<Result<_>>()?;
+        Array::with_chunks(b, main, chunks)
+    }
+
+    fn map_pages(&self, extent: &IndexExtent, overlay: &HashMap<u64, Box<Page>>) -> Result<IndexPages> {
+        let len = usize::try_from(extent.bytes).map_err(|_| {
+            Error::corrupt("bucket array", extent.offset, "a size that fits the memory", extent.bytes)
+        })?;
+        let region = self
+            .media
+            .map(Mapping::Private, extent.offset, len)
+            .map_err(Error::io("mapping a bucket array"))?;
+        let place = match &self.space {
+            Some(space) => Some(Place {
+                pages: space.claim(extent.offset, extent.bytes)?,
+                sums: space.claim(extent.sums_offset, sums_bytes(extent.bytes))?,
+            }),
+            None => None,
+        };
+        let pages_at = |offset: u64, bytes: u64| {
+            overlay.iter().filter_map(move |(&at, page)| {
+                let inside = at >= offset && at - offset < bytes;
+                inside.then(|| (((at - offset) / PAGE_BYTES) as usize, page))
+            })
+        };
+        let sums = SumsSource {
+            media: Arc::clone(&self.media),
+            offset: extent.sums_offset,
+            overlay: pages_at(extent.sums_offset, sums_bytes(extent.bytes))
+                .map(|(n, page)| (n, page.clone()))
+                .collect(),
+        };
+        let sums = Sums::reopened(len / PAGE_BYTES as usize, extent.sums.clone(), sums);
+        let pages = IndexPages::reopened(region, place, extent.offset, &self.pager, sums);
+        pages_at(extent.offset, extent.bytes).for_each(|(n, page)| pages.overlay(n, page));
+        Ok(pages)
+    }
+
+    /// The journal's pages, for an open that must not put them in place.
+    fn read_overlay(&self) -> Result<HashMap<u64, Box<Page>>> {
+        let images_at = self.header.journal.offset + journal::table_bytes(self.journal.len() as u64);
+        let images = self.journal.iter().enumerate().map(|(n, entry)| {
+            let mut page: Box<Page> = Box::new([0; PAGE_BYTES as usize]);
+            let offset = images_at + n as u64 * PAGE_BYTES;
+            self.read(&mut page[..], offset)?;
+            let found = page_crc(&page[..]);
+            if found != entry.crc {
+                let (expected, found) = (Detail::Crc(entry.crc), Detail::Crc(found));
+                return Err(Error::corrupt("page of the journal", offset, expected, found));
+            }
+            Ok((entry.page_offset, page))
+        });
+        images.collect()
+    }
+}
