@@ -38,3 +38,25 @@ fn a_second_writer_is_told_who_holds_the_lock() {
         }
     }
 }
+
+#[test]
+fn a_small_memory_limit_drops_copies_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.tophash");
+    let insert = |store: &Store, n: u32| drop(store.insert(n.to_le_bytes(), n.to_be_bytes()).unwrap());
+    let store = Store::open(&path).unwrap();
+    (0..20_000).for_each(|n| insert(&store, n));
+    store.close().unwrap();
+
+    let limit = 64 << 10;
+    let store = Options::new().index_memory_limit(limit).background(false).open(&path).unwrap();
+    let checkpoints_before = store.stats().unwrap().checkpoint_seq;
+    (20_000..20_400).for_each(|n| insert(&store, n));
+    let stats = store.stats().unwrap();
+    assert!(stats.dirty_bytes <= limit);
+    assert!(stats.checkpoint_seq > checkpoints_before + 10, "{} checkpoints", stats.checkpoint_seq);
+    for n in 0..20_400u32 {
+        assert_eq!(store.get(n.to_le_bytes()).unwrap().unwrap(), n.to_be_bytes());
+    }
+    assert!(store.verify().unwrap().is_clean());
+}

@@ -42,16 +42,38 @@ impl PageState {
     const COPIED: u8 = 4;
 }
 
-/// What all index pages of one store share: how many are dirty.
-#[derive(Default)]
+/// What all index pages of one store share: how much memory their private copies take, and how much of it is dirty.
 pub(crate) struct Pager {
     dirty_pages: AtomicU64,
+    /// Pages that were faulted in for writing when they were first touched, about.
+    populated_pages: AtomicU64,
+    limit_bytes: u64,
 }
 
 impl Pager {
+    /// For a store whose arrays may take this much memory.
+    pub(crate) fn new(limit_bytes: u64) -> Arc<Self> {
+        Arc::new(Pager { dirty_pages: AtomicU64::new(0), populated_pages: AtomicU64::new(0), limit_bytes })
+    }
+
     /// Bytes of pages that changed since they were last checkpointed.
     pub(crate) fn dirty_bytes(&self) -> u64 {
         self.dirty_pages.load(Ordering::Relaxed) * PAGE_BYTES
+    }
+
+    /// Memory that the arrays may take.
+    pub(crate) fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
+    /// Whether one more private copy is within the limit; counts it.
+    fn may_populate(&self) -> bool {
+        let populated = self.populated_pages.load(Ordering::Relaxed);
+        let within = populated * PAGE_BYTES < self.limit_bytes;
+        if within {
+            self.populated_pages.fetch_add(1, Ordering::Relaxed);
+        }
+        within
     }
 }
 
@@ -189,7 +211,7 @@ impl IndexPages {
 
     #[cold]
     fn verify_first_touch(&self, page: usize) -> Result<()> {
-        if self.shared.populate {
+        if self.shared.populate && self.shared.pager.may_populate() {
             self.region.populate_write(page * PAGE_BYTES as usize, PAGE_BYTES as usize);
         }
         let Some(expected) = self.shared.sums.get(page)? else {
@@ -315,6 +337,7 @@ impl IndexPages {
                 self.shared.verified[page / 64].fetch_and(!bit, Ordering::AcqRel);
             }
             self.region.drop_copies(page * PAGE_BYTES as usize, run * PAGE_BYTES as usize);
+            self.shared.pager.populated_pages.store(0, Ordering::Relaxed);
             page += run + 1;
         }
     }

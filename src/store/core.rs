@@ -87,7 +87,8 @@ pub(super) struct Files {
 impl Core {
     pub(super) fn open(path: &Path, options: Options) -> Result<Core> {
         let media = open_file(path, &options)?;
-        let recovered = recover(path, &media, options.read_only, options.verify_reads)?;
+        let (verify_reads, limit) = (options.verify_reads, options.index_memory_limit);
+        let recovered = recover(path, &media, options.read_only, verify_reads, limit)?;
         // No session has begun: whoever named the file may have been killed before the name was durable (D22).
         if !options.read_only && recovered.header.epoch == 0 {
             options.volume.sync_directory(path).map_err(Error::io("syncing the directory"))?;

@@ -27,7 +27,7 @@ impl Core {
                 .as_ref()
                 .map_or(0, |files| files.failed_checkpoints.load(Ordering::Relaxed)),
             dirty_bytes: self.arrays.pager().dirty_bytes(),
-            index_memory_limit: self.options.index_memory_limit,
+            index_memory_limit: self.arrays.pager().limit_bytes(),
             pinned: self.domain.waiting(),
             recovered: self.recovered,
         };

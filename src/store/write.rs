@@ -88,7 +88,7 @@ impl Core {
         let files = self.files()?;
         files.syncer.check()?;
         self.begin_session(files)?;
-        if self.arrays.pager().dirty_bytes() > self.options.index_memory_limit {
+        if self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() {
             self.checkpoint()?;
         }
         Ok(files)
@@ -183,7 +183,7 @@ impl Core {
         files.replayed.store(0, Ordering::Relaxed);
         files.checkpointer.complete_in_place(closing)?;
         freeze.finish();
-        if freeze.array_bytes() > self.options.index_memory_limit && !closing {
+        if freeze.array_bytes() > self.arrays.pager().limit_bytes() && !closing {
             let _writer = self.lock_writer()?;
             freeze.drop_clean_copies();
         }
@@ -235,7 +235,7 @@ impl Core {
         let appended = files.appended.load(Ordering::Acquire);
         let since = appended - files.checkpointed.load(Ordering::Relaxed).min(appended);
         since > self.checkpoint_bound()
-            || self.arrays.pager().dirty_bytes() > self.options.index_memory_limit / 2
+            || self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() / 2
     }
 
     fn checkpoint_bound(&self) -> u64 {

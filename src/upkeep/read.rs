@@ -156,14 +156,16 @@ impl Reader {
         let file_id = &self.header.identity.file_id;
         let Some(link) = Link::decode(head, file_id) else { return Ok(None) };
         let inside = |bytes: u64| link.next.checked_add(bytes).is_some_and(|end| end <= self.file_bytes);
-        if link.sequence <= last.segment.head().sequence || !inside(HEAD_BYTES as u64) {
+        let here = last.segment.head();
+        // A link from a session before this segment's was left in the space that it took.
+        if link.sequence <= here.sequence || link.epoch < here.epoch || !inside(HEAD_BYTES as u64) {
             return Ok(None);
         }
         let mut bytes = [0; HEAD_BYTES];
         self.read(&mut bytes, link.next)?;
         let next = SegmentHead::decode(&bytes, file_id).filter(|next| {
             let ends_inside = (from..=last.segment.end_offset()).contains(&next.predecessor_end);
-            next.sequence == link.sequence
+            (next.sequence, next.epoch) == (link.sequence, link.epoch)
                 && next.predecessor == last.segment.offset()
                 && ends_inside
                 && next.predecessor_end.is_multiple_of(8)

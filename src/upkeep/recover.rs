@@ -61,6 +61,7 @@ pub(crate) fn recover(
     media: &Arc<dyn Media>,
     read_only: bool,
     verify_reads: bool,
+    index_memory_limit: u64,
 ) -> Result<Recovered> {
     let file_bytes = media.length().map_err(Error::io("reading the file's length"))?;
     let chosen = choose_header(path, &**media, file_bytes)?;
@@ -79,7 +80,7 @@ pub(crate) fn recover(
         header,
         file_bytes,
         space,
-        pager: Arc::new(Pager::default()),
+        pager: Pager::new(index_memory_limit),
         journal,
     };
     let (segments, mut chain) = reader.map_log(&catalog, unclean)?;
