@@ -60,3 +60,28 @@ fn a_small_memory_limit_drops_copies_and_loses_nothing() {
     }
     assert!(store.verify().unwrap().is_clean());
 }
+
+#[test]
+fn a_child_that_is_being_spawned_does_not_keep_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.tophash");
+    let (to_child, mut from_parent) = std::io::pipe().unwrap();
+    let store = Store::open(&path).unwrap();
+    let spawning = std::thread::spawn(move || {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = std::process::Command::new("true");
+        let wait_for_parent = move || {
+            // Between fork and exec: until the parent has closed and reopened the store.
+            std::io::Read::read(&mut &to_child, &mut [0]).map(drop)
+        };
+        // SAFETY: the closure only reads from a pipe.
+        unsafe { command.pre_exec(wait_for_parent) }.status().unwrap()
+    });
+    // The fork has happened when the child holds the pipe too; what happens if not is that nothing is tested.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    drop(store);
+    let reopened = Store::open(&path).map(drop);
+    std::io::Write::write_all(&mut from_parent, &[1]).unwrap();
+    spawning.join().unwrap();
+    reopened.unwrap();
+}

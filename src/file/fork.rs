@@ -1,28 +1,62 @@
 //! Telling a forked child from the process that opened a store (C15). Without this, a child that ends would write a clean
 //! header into its parent's file and give back what its parent uses.
+//!
+//! Processes are numbered by generation: whoever opens a store first is 1, its children are 2, theirs 3. Handles are
+//! inherited downward only, so a generation is enough to tell whose one is.
 
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::file::region::Region;
 use crate::format::PAGE_BYTES;
 use crate::seam::Words;
 
-/// A page that reads as zeros in a forked child.
-static PARENT: OnceLock<Option<Region>> = OnceLock::new();
+/// A page that reads as zeros in a forked child, until the child opens a store of its own; else the generation of this
+/// process.
+static MARK: OnceLock<Option<Region>> = OnceLock::new();
 
-/// Refuses to go on in a process that was forked from the one that opened the store (C15).
+/// The generation that the last writer of the mark had. A child inherits its parent's.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// The process that opened a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    generation: u64,
+}
+
+impl Process {
+    /// This process.
+    pub(crate) fn current() -> Self {
+        // Acquire, and before the mark is looked at: who finds LAST raised by another thread finds the mark set, so
+        // that threads which come here together agree on one generation.
+        let last = LAST.load(Ordering::Acquire);
+        let Some(mark) = mark() else { return Process { generation: 0 } };
+        let marked = mark.load(0, Ordering::Acquire);
+        if marked != 0 {
+            return Process { generation: marked };
+        }
+        mark.store(0, last + 1, Ordering::Release);
+        LAST.store(last + 1, Ordering::Release);
+        Process { generation: last + 1 }
+    }
+
+    /// Refuses to go on in a process that was forked from this one.
+    #[inline]
+    pub(crate) fn check(self) -> Result<()> {
+        match mark() {
+            Some(mark) if mark.load(0, Ordering::Relaxed) != self.generation => Err(Error::Forked),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[inline]
-pub(crate) fn check_fork() -> Result<()> {
-    let mark = PARENT.get_or_init(|| {
+fn mark() -> Option<&'static Region> {
+    let mark = MARK.get_or_init(|| {
         let page = Region::anonymous(PAGE_BYTES as usize).ok()?;
         page.wipe_on_fork().ok()?;
-        page.store(0, 1, Ordering::Relaxed);
         Some(page)
     });
-    match mark {
-        Some(page) if page.load(0, Ordering::Relaxed) == 0 => Err(Error::Forked),
-        _ => Ok(()),
-    }
+    mark.as_ref()
 }

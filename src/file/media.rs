@@ -14,6 +14,7 @@ use std::sync::Arc;
 use memmap2::MmapOptions;
 use rustix::fs::{FallocateFlags, RenameFlags};
 
+use crate::file::fork::Process;
 use crate::file::region::Region;
 
 pub(crate) mod sealed {
@@ -89,7 +90,7 @@ impl sealed::Sealed for FileSystem {}
 impl Volume for FileSystem {
     fn open(&self, path: &Path, access: Access) -> io::Result<Option<Arc<dyn Media>>> {
         match OpenOptions::new().read(true).write(access == Access::Write).open(path) {
-            Ok(file) => Ok(Some(Arc::new(RealFile(file)))),
+            Ok(file) => Ok(Some(Arc::new(RealFile(file, Process::current())))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -100,7 +101,7 @@ impl Volume for FileSystem {
         for attempt in 0..1000u32 {
             let temporary = path.with_file_name(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
             match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
-                Ok(file) => return Ok((temporary, Arc::new(RealFile(file)))),
+                Ok(file) => return Ok((temporary, Arc::new(RealFile(file, Process::current())))),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -136,7 +137,7 @@ impl Volume for FileSystem {
 
 /// An open file of the file system.
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile(File, Process);
 
 impl sealed::Sealed for RealFile {}
 
@@ -214,6 +215,16 @@ impl Media for RealFile {
 
     fn allocated(&self) -> io::Result<u64> {
         fs2::FileExt::allocated_size(&self.0)
+    }
+}
+
+impl Drop for RealFile {
+    fn drop(&mut self) {
+        // Closing alone would keep the lock as long as a child that is just being spawned has a copy of the
+        // descriptor. In a forked child it is the parent's lock.
+        if self.1.check().is_ok() {
+            let _ = fs2::FileExt::unlock(&self.0);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::file::fork::check_fork;
+use crate::file::fork::Process;
 use crate::file::media::Media;
 use crate::format::bucket::Position;
 use crate::format::{PAGE_BYTES, page_round_up};
@@ -50,6 +50,7 @@ pub(crate) struct Space {
     /// Whether a lease that is dropped gives its bytes back to the file system. Relaxed: it changes at the opening
     /// and at the close, where nothing else runs.
     punching: AtomicBool,
+    process: Process,
 }
 
 struct State {
@@ -100,7 +101,7 @@ impl Space {
         let end = end.max(2 * PAGE_BYTES);
         let state = State { free, end, named: HashSet::new(), naming: HashSet::new(), waiting: Vec::new() };
         let (length, punching) = (Mutex::new(length), AtomicBool::new(false));
-        Arc::new(Space { media, state: Mutex::new(state), length, punching })
+        Arc::new(Space { media, state: Mutex::new(state), length, punching, process: Process::current() })
     }
 
     /// From now on what is given back is punched: the store is open.
@@ -201,7 +202,7 @@ impl Space {
 
     fn give_back(&self, offset: u64, bytes: u64) {
         // A forked child drops what its parent goes on using, and a lock may be held for ever there (C15).
-        if check_fork().is_err() {
+        if self.process.check().is_err() {
             return;
         }
         {

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::file::fork::Process;
 use crate::store::core::Core;
 
 /// How long the thread sleeps when nothing is due and nobody wakes it.
@@ -14,6 +15,7 @@ const IDLE: Duration = Duration::from_millis(200);
 pub(super) struct Background {
     signal: Arc<Signal>,
     thread: Option<JoinHandle<()>>,
+    process: Process,
 }
 
 #[derive(Default)]
@@ -33,12 +35,12 @@ enum State {
 impl Background {
     pub(super) fn start(core: &Arc<Core>) -> Result<Self> {
         let signal = Arc::new(Signal::default());
-        let (core, its_signal) = (Arc::clone(core), Arc::clone(&signal));
+        let (core, its_signal, process) = (Arc::clone(core), Arc::clone(&signal), core.process);
         let thread = std::thread::Builder::new()
             .name("tophash".into())
             .spawn(move || run(&core, &its_signal))
             .map_err(Error::io("starting the background thread"))?;
-        Ok(Background { signal, thread: Some(thread) })
+        Ok(Background { signal, thread: Some(thread), process })
     }
 
     /// Has the thread look for work now.
@@ -66,13 +68,15 @@ fn run(core: &Core, signal: &Signal) {
 
 impl Drop for Background {
     fn drop(&mut self) {
+        // In a forked child the thread does not exist: joining it would wait for ever, and so would a lock that it
+        // held at the fork.
+        if self.process.check().is_err() {
+            return;
+        }
         *self.signal.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Stop;
         self.signal.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // In a forked child the thread does not exist, and joining it would wait for ever.
-            if crate::file::fork::check_fork().is_ok() {
-                let _ = thread.join();
-            }
+            let _ = thread.join();
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::file::arrays::ArraySpace;
 use crate::file::checkpoint::Checkpointer;
 use crate::file::create::{self, FirstArray};
 use crate::file::epoch::{Domain, Pin};
-use crate::file::fork::check_fork;
+use crate::file::fork::Process;
 use crate::file::headers::Headers;
 use crate::file::log::Log;
 use crate::file::log::writer::LogWriter;
@@ -30,6 +30,8 @@ use crate::upkeep::recover::{Recovered, recover};
 /// One open file.
 pub(crate) struct Core {
     pub(super) path: PathBuf,
+    /// The process that opened it (C15).
+    pub(super) process: Process,
     pub(super) options: Options,
     pub(super) media: Arc<dyn Media>,
     pub(super) domain: Arc<Domain>,
@@ -44,6 +46,8 @@ pub(crate) struct Core {
     pub(super) opened_with: Header,
     /// Opening found a log to replay or a journal to put in place.
     pub(super) recovered: bool,
+    /// Bytes of the log that opening replayed.
+    pub(super) replayed_bytes: u64,
     pub(super) writer: Mutex<Writer>,
     /// What a read-only store does not have.
     pub(super) files: Option<Files>,
@@ -144,6 +148,7 @@ impl Core {
         }
         Ok(Core {
             path: path.to_owned(),
+            process: Process::current(),
             options,
             media,
             geometry: Published::new(&domain, Arc::clone(table.geometry())),
@@ -154,6 +159,7 @@ impl Core {
             arrays,
             count: AtomicU64::new(table.counters().count),
             opened_with: header,
+            replayed_bytes: parts.replayed_bytes,
             recovered: parts.unclean || parts.replayed_bytes > 0,
             writer: Mutex::new(Writer { table, log: log_writer }),
             files,
@@ -170,7 +176,7 @@ impl Core {
 
     #[inline]
     pub(super) fn pin(&self) -> Result<Pin<'_>> {
-        check_fork()?;
+        self.process.check()?;
         Ok(self.domain.pin())
     }
 
@@ -270,8 +276,10 @@ fn open_file(path: &Path, options: &Options) -> Result<Arc<dyn Media>> {
         let opened = options.volume.open(path, access).map_err(Error::io("opening the file"))?;
         let Some(media) = opened else {
             if options.read_only || !options.create {
-                let missing = std::io::ErrorKind::NotFound.into();
-                return Err(Error::Io { action: "opening the file", source: missing });
+                return Err(Error::Io {
+                    action: "opening the file",
+                    source: rustix::io::Errno::NOENT.into(),
+                });
             }
             match create_file(&*options.volume, path, options)? {
                 Some(media) => return Ok(media),

@@ -54,6 +54,7 @@ impl Core {
             sequence: header.sequence,
             epoch: header.epoch,
             writing: header.writing,
+            recovered: self.recovered,
             checkpointed_count: header.hmap.count,
             checkpoint_seq: header.checkpoint_seq,
             file_bytes: self.media.length().map_err(Error::io("reading the file's length"))?,

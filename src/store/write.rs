@@ -134,7 +134,7 @@ impl Core {
 
     pub(super) fn sync(&self) -> Result<()> {
         let files = self.files()?;
-        crate::file::fork::check_fork()?;
+        self.process.check()?;
         self.sync_to(files, files.appended.load(Ordering::Acquire))
     }
 
@@ -158,7 +158,7 @@ impl Core {
     }
 
     pub(super) fn checkpoint(&self) -> Result<()> {
-        crate::file::fork::check_fork()?;
+        self.process.check()?;
         self.run_checkpoint(self.files()?, false)
     }
 
@@ -208,7 +208,7 @@ impl Core {
 
     pub(super) fn close(&self) -> Result<()> {
         // In a forked child this would write a clean header into the parent's file (C15).
-        if crate::file::fork::check_fork().is_err() {
+        if self.process.check().is_err() {
             return Ok(());
         }
         let Some(files) = &self.files else { return Ok(()) };
@@ -245,7 +245,7 @@ impl Core {
 
     /// Bytes of the log that a crash now would have to replay.
     pub(super) fn log_bytes_since_checkpoint(&self) -> u64 {
-        self.files.as_ref().map_or(0, |files| {
+        self.files.as_ref().map_or(self.replayed_bytes, |files| {
             let appended = files.appended.load(Ordering::Acquire);
             let checkpointed = files.checkpointed.load(Ordering::Relaxed);
             appended - checkpointed.min(appended) + files.replayed.load(Ordering::Relaxed)

@@ -110,6 +110,8 @@ pub struct Info {
     pub epoch: u64,
     /// The last session did not close the file, or this one writes.
     pub writing: bool,
+    /// Opening this handle had to replay the log.
+    pub recovered: bool,
     /// Entries at the last checkpoint.
     pub checkpointed_count: u64,
     /// Checkpoints in the life of the file.

@@ -137,12 +137,11 @@ impl Verification {
     fn segment(&mut self, segment: &Segment) -> Result<()> {
         let mut at = segment.offset() + FIRST_RECORD;
         while at < segment.published_end() {
-            let checked = segment.record(at).and_then(|record| {
-                record.verify()?;
-                Ok(record.record_bytes())
-            });
-            match checked {
-                Ok(bytes) => at += bytes,
+            match segment.record(at) {
+                Ok(record) => {
+                    self.note(record.verify())?;
+                    at += record.record_bytes();
+                }
                 // Without its length there is no way to the next one.
                 Err(error) => return self.note(Err(error)),
             }

@@ -53,6 +53,14 @@ pub(super) struct Changed {
     pub(super) sectors: u8,
 }
 
+/// What was unsynced when a sync began.
+pub(super) struct BegunSync {
+    unsynced: Vec<Changed>,
+    length: u64,
+    allocated: PageSet,
+    pending: usize,
+}
+
 /// What programs see.
 #[derive(Debug)]
 enum Cache {
@@ -161,9 +169,11 @@ impl File {
             let copy = copy_page(memory.region(), page);
             let skip = offset as usize + done - page * PAGE;
             let take = (PAGE - skip).min(bytes.len() - done);
-            for (at, byte) in bytes[done..done + take].iter_mut().enumerate() {
-                *byte = copy[(skip + at) / 8].to_ne_bytes()[(skip + at) % 8];
+            let mut whole = [0; PAGE];
+            for (bytes, word) in whole.chunks_exact_mut(8).zip(copy) {
+                bytes.copy_from_slice(&word.to_ne_bytes());
             }
+            bytes[done..done + take].copy_from_slice(&whole[skip..skip + take]);
             done += take;
         }
         Ok(())
@@ -352,18 +362,38 @@ impl File {
         Some(Changed { page, content, sectors })
     }
 
-    /// Makes everything durable that does not look clean.
-    pub(super) fn sync(&mut self) {
-        for changed in self.unsynced() {
-            if *changed.content != ZEROS {
+    /// What a sync that begins now has to make durable: everything that does not look clean.
+    pub(super) fn begin_sync(&mut self) -> BegunSync {
+        BegunSync {
+            unsynced: self.unsynced(),
+            length: self.length,
+            allocated: self.allocated.clone(),
+            pending: self.pending.len(),
+        }
+    }
+
+    /// Makes durable what was there when the sync began. What was changed since may have reached the disk or not.
+    pub(super) fn finish_sync(&mut self, begun: BegunSync) {
+        let BegunSync { unsynced, length, mut allocated, pending } = begun;
+        for changed in unsynced {
+            let before = self.durable.pages.words(changed.page);
+            let mut after = *changed.content;
+            if let Some(now) = self.cache.unless(changed.page, &changed.content) {
+                for words in (0..SECTORS).map(sector_words) {
+                    if before[words.clone()] == now[words.clone()] {
+                        after[words.clone()].copy_from_slice(&now[words]);
+                    }
+                }
+            }
+            if after != ZEROS {
+                allocated.insert(changed.page);
                 self.allocated.insert(changed.page);
             }
-            self.durable.pages.set(changed.page, content(*changed.content));
+            self.durable.pages.set(changed.page, content(after));
         }
-        self.durable.length = self.length;
-        self.durable.allocated = self.allocated.clone();
-        self.pending.clear();
-        self.dirty = PageSet::default();
+        self.durable.length = length;
+        self.durable.allocated = allocated;
+        self.pending.drain(..pending);
     }
 
     /// A sync that fails: some pages get through, some in part, at least one not at all; those look clean now.

@@ -117,11 +117,13 @@ impl Media for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        // Of what others do while a sync is under way, this one covers nothing.
+        let begun = file(&mut self.disk.state(), self.file)?.begin_sync();
         let (mut state, failure) = self.disk.begin(CallKind::Sync, 0, 0);
         let State { files, random, .. } = &mut *state;
         let file = files.get_mut(&self.file).ok_or(Errno::STALE)?;
         match failure {
-            None => file.sync(),
+            None => file.finish_sync(begun),
             Some(Failure::Interrupted) => {}
             Some(_) => file.fail_sync(random),
         }

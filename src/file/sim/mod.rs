@@ -6,7 +6,8 @@
 //! after a power cut. A [`SimDisk`] keeps both for every file.
 //!
 //! * **Content.** What calls write and what is stored into shared mappings is cached at once, and durable after a
-//!   sync. A power cut leaves each unsynced sector (512 bytes) old, new, or torn between two 8-byte words. Any
+//!   sync. A sync covers what was there when it began, and nothing that others write while it is under way (while its
+//!   hook runs). A power cut leaves each unsynced sector (512 bytes) old, new, or torn between two 8-byte words. Any
 //!   sector may also become durable before a sync asks for it, so that a version in between survives
 //!   ([`SimDisk::write_back_one_in`]).
 //! * **Length and space.** Each change of the length, each allocation and each hole survives a power cut or not, on

@@ -1,0 +1,65 @@
+//! The command line.
+
+use clap::{ColorChoice, Parser, Subcommand};
+
+use crate::commands;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  a key (or a bucket) is not there
+  2  usage: a wrong argument, malformed input, or FILE is not a tophash file
+  3  the file is corrupt
+  4  the file is locked by another process
+  5  the operating system refused: no such file, no permission, no space left
+  6  the file's format is a version that this program does not know
+
+Reports open the file read-only and never write a byte to it, not even after a crash.";
+
+/// Go's map, in a file: import, look up, inspect and dump tophash files.
+#[derive(Parser)]
+#[command(name = "tophash", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    #[command(flatten)]
+    pub color: Color,
+}
+
+#[derive(clap::Args)]
+pub struct Color {
+    /// Colours in reports; `auto` obeys NO_COLOR and the terminal
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+}
+
+impl Color {
+    /// Decides for every stream that is opened from now on.
+    pub fn write_global(&self) {
+        let choice = match self.color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+    }
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    Import(commands::import::Import),
+    Export(commands::export::Export),
+    Dump(commands::dump::Dump),
+    Get(commands::get::Get),
+    Set(commands::set::Set),
+    Del(commands::del::Del),
+    Info(commands::info::Info),
+    Stats(commands::stats::Stats),
+    Buckets(commands::buckets::Buckets),
+    Growth(commands::growth::Growth),
+    Verify(commands::verify::Verify),
+    Checkpoint(commands::checkpoint::Checkpoint),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
+}

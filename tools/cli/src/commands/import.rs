@@ -1,0 +1,288 @@
+//! `tophash import`: entries from lines of text.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use serde_json::json;
+use tophash::report::{Growth, GrowthKind};
+use tophash::{Durability, Error, HashKind, Options, Store};
+
+use crate::entry::{Decoder, Malformed, tsv};
+use crate::failure::Failure;
+use crate::output::{self, Align, Progress, Sheet};
+use crate::store::same_file;
+
+/// Read entries from lines of text; makes the file if it is not there
+#[derive(clap::Args)]
+#[command(after_help = "\
+A line ends with a newline, or with a carriage return and a newline. A line that is not an entry ends the import \
+with an error that names it (exit code 2); the lines before it are in the store.
+
+Use --format tsv or jsonl for what dump and export wrote; the default, lines, takes every byte as it is.")]
+pub struct Import {
+    /// The store
+    file: PathBuf,
+    /// The lines; - for standard input
+    input: PathBuf,
+    /// How to read a line
+    #[arg(short, long, value_enum, default_value = "lines")]
+    format: InputFormat,
+    /// What ends the key in --format lines; may have escapes (\t \xNN) [default: a tab]
+    #[arg(short, long, value_name = "TEXT", value_parser = parse_delimiter)]
+    delimiter: Option<Delimiter>,
+    /// When a write is on disk; in every mode, all of it is when the import ends
+    #[arg(long, value_enum, default_value = "interval")]
+    durability: When,
+    /// Room for so many entries before the table of a new file grows
+    #[arg(long, value_name = "ENTRIES", default_value_t = 0)]
+    capacity: u64,
+    /// Entries per bucket at which the table of a new file doubles, 4.0 to 8.0
+    #[arg(long, value_name = "ENTRIES", default_value_t = 6.5, value_parser = parse_load_factor)]
+    load_factor: f64,
+    /// The hash function of a new file
+    #[arg(long, value_enum, default_value = "siphash")]
+    hash: Hash,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum InputFormat {
+    /// The key is what stands before the first delimiter, the value all that follows
+    Lines,
+    /// As dump writes it: KEY, a tab, VALUE, with the escapes \t \n \r \\ \xNN
+    Tsv,
+    /// As dump --format jsonl writes it: {"key":"…","value":"…"}
+    Jsonl,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// Left to the system and to checkpoints
+    Buffered,
+    /// Once a second
+    Interval,
+    /// Line by line
+    Immediate,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Hash {
+    /// SipHash-1-3: nobody can choose keys that collide
+    Siphash,
+    /// rapidhash v3: faster for long keys that are trusted
+    Rapidhash,
+}
+
+impl Import {
+    pub fn run(self) -> Result<(), Failure> {
+        if self.delimiter.is_some() && self.format != InputFormat::Lines {
+            return Err(Failure::Usage("--delimiter goes with --format lines alone".to_owned()));
+        }
+        if same_file(&self.file, &self.input) {
+            return Err(Failure::Usage(format!("{} is the store itself", self.input.display())));
+        }
+        // The input first: where it is missing, no store is made.
+        let mut input = Input::open(&self.input)?;
+        let started = Instant::now();
+        let store = self.options().open(&self.file).map_err(Failure::open(&self.file))?;
+        let mut done = Done::new(&store)?;
+        let read = done.import(&store, &mut input, &self.decoder());
+        drop(input);
+        done.count = store.len();
+        // What was read before an error is kept, and made durable.
+        let closed = store.close();
+        read?;
+        closed?;
+        done.elapsed = started.elapsed();
+        done.file_bytes =
+            std::fs::metadata(&self.file).map_err(Failure::io(self.file.display().to_string()))?.len();
+        if self.json { done.show_json() } else { done.show(&self.file) }
+    }
+
+    fn options(&self) -> Options {
+        let durability = match self.durability {
+            When::Buffered => Durability::Buffered,
+            When::Interval => Durability::Interval(Duration::from_secs(1)),
+            When::Immediate => Durability::Immediate,
+        };
+        let hash = match self.hash {
+            Hash::Siphash => HashKind::Sip13,
+            Hash::Rapidhash => HashKind::Rapid,
+        };
+        Options::new().durability(durability).hash(hash).capacity(self.capacity).load_factor(self.load_factor)
+    }
+
+    fn decoder(&self) -> Decoder {
+        match self.format {
+            InputFormat::Lines => {
+                let delimiter =
+                    self.delimiter.as_ref().map_or_else(|| b"\t".to_vec(), |given| given.0.clone());
+                Decoder::Lines { delimiter }
+            }
+            InputFormat::Tsv => Decoder::Tsv,
+            InputFormat::Jsonl => Decoder::Jsonl,
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Delimiter(Vec<u8>);
+
+fn parse_delimiter(text: &str) -> Result<Delimiter, String> {
+    let delimiter = tsv::unescape(text.as_bytes()).map_err(|why| why.to_string())?;
+    match &*delimiter {
+        [] => Err("a delimiter has at least one byte".to_owned()),
+        bytes if bytes.contains(&b'\n') => Err("a newline ends the line already".to_owned()),
+        bytes => Ok(Delimiter(bytes.to_vec())),
+    }
+}
+
+fn parse_load_factor(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if (4.0..=8.0).contains(&factor) => Ok(factor),
+        _ => Err("expected a number from 4.0 to 8.0".to_owned()),
+    }
+}
+
+/// The lines and the progress over them.
+struct Input {
+    name: String,
+    reader: Box<dyn BufRead>,
+    progress: Progress,
+    line_number: u64,
+}
+
+impl Input {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        const BUFFER_BYTES: usize = 256 << 10;
+        if path == Path::new("-") {
+            let reader = Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin()));
+            let name = "standard input".to_owned();
+            return Ok(Input { name, reader, progress: Progress::over_bytes(None), line_number: 0 });
+        }
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(Failure::io(&name))?;
+        // A pipe has no length to speak of.
+        let len = file.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
+        let reader = Box::new(BufReader::with_capacity(BUFFER_BYTES, file));
+        Ok(Input { name, reader, progress: Progress::over_bytes(len), line_number: 0 })
+    }
+
+    /// The next line without its end; false behind the last.
+    fn next_line(&mut self, line: &mut Vec<u8>) -> Result<bool, Failure> {
+        line.clear();
+        let bytes = self.reader.read_until(b'\n', line).map_err(Failure::io(&self.name))?;
+        self.progress.advance(bytes as u64);
+        self.line_number += 1;
+        if line.last() == Some(&b'\n') {
+            line.pop();
+            if line.last() == Some(&b'\r') {
+                line.pop();
+            }
+        }
+        Ok(bytes > 0)
+    }
+
+    /// What is wrong with the line read last.
+    fn malformed(&self, why: Malformed) -> Failure {
+        Failure::Malformed { input: self.name.clone(), line: self.line_number, why }
+    }
+}
+
+/// What an import has done so far.
+struct Done {
+    new: u64,
+    replaced: u64,
+    growths: Growths,
+    /// Entries in the store afterwards.
+    count: u64,
+    elapsed: Duration,
+    file_bytes: u64,
+}
+
+impl Done {
+    fn new(store: &Store) -> Result<Self, Failure> {
+        let growths = Growths { begun: 0, last: store.growth()? };
+        Ok(Done { new: 0, replaced: 0, growths, count: 0, elapsed: Duration::ZERO, file_bytes: 0 })
+    }
+
+    fn import(&mut self, store: &Store, input: &mut Input, decoder: &Decoder) -> Result<(), Failure> {
+        let mut line = Vec::new();
+        while input.next_line(&mut line)? {
+            let (key, value) = decoder.decode(&line).map_err(|why| input.malformed(why))?;
+            match store.insert(key, value) {
+                Ok(None) => self.new += 1,
+                Ok(Some(_)) => self.replaced += 1,
+                Err(error @ Error::TooLarge { .. }) => {
+                    return Err(input.malformed(Malformed(error.to_string())));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            self.growths.look(store.growth()?);
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> u64 {
+        self.new + self.replaced
+    }
+
+    fn rate(&self) -> f64 {
+        self.entries() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    fn show(&self, file: &Path) -> Result<(), Failure> {
+        let mut sheet = Sheet::new(Align::Right);
+        sheet.heading(&file.display().to_string());
+        sheet.line("entries", output::count(self.entries()), "imported");
+        sheet.line("new", output::count(self.new), format!("{} in the store now", output::count(self.count)));
+        sheet.line("replaced", output::count(self.replaced), "");
+        sheet.line("growths", output::count(self.growths.begun), self.growths.describe());
+        let rate = format!("{} entries/s", output::count(self.rate() as u64));
+        sheet.line("time", format!("{:.3} s", self.elapsed.as_secs_f64()), rate);
+        sheet.size("file", self.file_bytes);
+        output::show(&sheet.to_string())
+    }
+
+    fn show_json(&self) -> Result<(), Failure> {
+        output::show_json(&json!({
+            "entries": self.entries(),
+            "new": self.new,
+            "replaced": self.replaced,
+            "count": self.count,
+            "growths": self.growths.begun,
+            "b": self.growths.last.b,
+            "seconds": self.elapsed.as_secs_f64(),
+            "entries_per_second": self.rate(),
+            "file_bytes": self.file_bytes,
+        }))
+    }
+}
+
+/// Counts growths by looking after every insert, which begins one at most.
+struct Growths {
+    begun: u64,
+    last: Growth,
+}
+
+impl Growths {
+    fn look(&mut self, now: Growth) {
+        let doubled = u64::from(now.b.saturating_sub(self.last.b));
+        // One to the same size does not show in B, but in that one is under way that was not, or that begins anew.
+        let same_size = now.kind == Some(GrowthKind::SameSize)
+            && (self.last.kind != now.kind || now.b != self.last.b || now.nevacuate < self.last.nevacuate);
+        self.begun += doubled + u64::from(same_size);
+        self.last = now;
+    }
+
+    fn describe(&self) -> String {
+        let buckets = output::count_of(self.last.buckets, "bucket");
+        let under_way = if self.last.kind.is_some() { ", a growth is under way" } else { "" };
+        format!("{buckets} now{under_way}")
+    }
+}

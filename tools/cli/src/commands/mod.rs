@@ -1,0 +1,16 @@
+//! One file per verb: its arguments, what it does, what it prints.
+
+pub mod buckets;
+pub mod checkpoint;
+pub mod completions;
+pub mod del;
+pub mod dump;
+pub mod export;
+pub mod get;
+pub mod growth;
+pub mod import;
+pub mod info;
+pub mod man;
+pub mod set;
+pub mod stats;
+pub mod verify;

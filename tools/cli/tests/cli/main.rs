@@ -1,0 +1,8 @@
+//! The command as a user runs it: the real binary on real files.
+
+mod entries;
+mod exit_codes;
+mod import;
+mod output;
+mod reports;
+mod support;
