@@ -41,3 +41,8 @@ pub mod report {
 
 #[cfg(feature = "sim")]
 pub use crate::file::sim;
+
+/// The example in README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
