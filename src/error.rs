@@ -12,6 +12,19 @@ use std::path::{Path, PathBuf};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation did not happen.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("app.tophash");
+/// use tophash::{Error, Store};
+///
+/// let first = Store::open(&path)?;
+/// match Store::open(&path) {
+///     Err(Error::Locked { holder, .. }) => println!("in use by process {holder:?}"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -11,6 +11,13 @@ use crate::table::{HashKind, LoadFactor};
 
 /// When a write is on disk. In every mode, what a power cut leaves is a prefix of the acknowledged writes that
 /// contains everything synced before; a process that is killed loses nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use tophash::Durability;
+///
+/// assert_eq!(Durability::default(), Durability::Interval(Duration::from_secs(1)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Never synced but by [`Store::sync`], checkpoints and closing.
@@ -83,6 +90,17 @@ impl Options {
     }
 
     /// Whether to make the file where there is none; true unless told otherwise.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("missing.tophash");
+    /// use tophash::{Error, Options};
+    ///
+    /// let missing = Options::new().create(false).open(&path);
+    /// assert!(matches!(missing, Err(Error::Io { .. })));
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
@@ -90,6 +108,20 @@ impl Options {
 
     /// Opens for reading alone: shares the file with other readers and never writes a byte, also after a crash,
     /// on a full disk and on a read-only medium. What recovery would do happens in memory.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # store.insert("key", "value")?;
+    /// # store.close()?;
+    /// # let path = dir.path().join("app.tophash");
+    /// use tophash::{Error, Options};
+    ///
+    /// let store = Options::new().read_only(true).open(&path)?;
+    /// assert!(store.contains_key("key")?);
+    /// assert!(matches!(store.insert("key", "new"), Err(Error::ReadOnly)));
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
@@ -97,18 +129,52 @@ impl Options {
 
     /// Room for this many entries before the table of a new file grows (Go's `make(map, hint)`). Only a hint; an
     /// existing file keeps its table.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use tophash::Options;
+    ///
+    /// let store = Options::new().capacity(1_000).open(&path)?;
+    /// assert_eq!(store.growth()?.b, 8); // 256 buckets of up to 6.5 entries
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn capacity(mut self, entries: u64) -> Self {
         self.capacity = entries;
         self
     }
 
     /// When a write is on disk; [`Durability::Interval`] of one second unless told otherwise.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use std::time::Duration;
+    /// use tophash::{Durability, Options};
+    ///
+    /// let often = Durability::Interval(Duration::from_millis(100));
+    /// let store = Options::new().durability(often).open(&path)?;
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
     /// The hash function of a new file; an existing file keeps its own.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use tophash::{HashKind, Options};
+    ///
+    /// let store = Options::new().hash(HashKind::Rapid).open(&path)?;
+    /// assert_eq!(store.info()?.hash, "rapidhash-v3");
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn hash(mut self, hash: HashKind) -> Self {
         self.hash = hash;
         self
@@ -116,6 +182,17 @@ impl Options {
 
     /// Entries per bucket at which the table of a new file doubles, 4.0 to 8.0; Go's 6.5 unless told otherwise.
     /// For experiments; an existing file keeps its own.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use tophash::Options;
+    ///
+    /// let store = Options::new().load_factor(5.0).open(&path)?;
+    /// assert_eq!(store.stats()?.max_load_factor, 5.0);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn load_factor(mut self, load_factor: f64) -> Self {
         self.load_factor = load_factor;
         self
@@ -123,6 +200,16 @@ impl Options {
 
     /// Whether every read compares the record's checksum; true unless told otherwise. Without it, damage to a
     /// value goes unnoticed; recovery and `verify` compare all the same.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use tophash::Options;
+    ///
+    /// let store = Options::new().verify_reads(false).open(&path)?;
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn verify_reads(mut self, verify_reads: bool) -> Self {
         self.verify_reads = verify_reads;
         self
@@ -130,6 +217,16 @@ impl Options {
 
     /// Checkpoint whenever the log has grown by this many bytes since the last one. What is replayed after a crash
     /// is about this much. Unless told otherwise, 32 MiB or half the size of the bucket array, what is more.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use tophash::Options;
+    ///
+    /// let store = Options::new().checkpoint_bytes(4 << 20).open(&path)?;
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn checkpoint_bytes(mut self, bytes: u64) -> Self {
         self.checkpoint_bytes = Some(bytes);
         self
@@ -139,6 +236,17 @@ impl Options {
     /// checkpoint that finds more drops the copies that are clean, which are read from the file again when they are
     /// needed. When half of the limit is changed and not yet checkpointed a checkpoint begins; a write that finds all
     /// of it changed waits for one, and fails if that fails.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use tophash::Options;
+    ///
+    /// let store = Options::new().index_memory_limit(64 << 20).open(&path)?;
+    /// assert_eq!(store.stats()?.index_memory_limit, 64 << 20);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn index_memory_limit(mut self, bytes: u64) -> Self {
         self.index_memory_limit = bytes;
         self
@@ -146,12 +254,31 @@ impl Options {
 
     /// Whether a background thread syncs, checkpoints and prepares log segments; true unless told otherwise.
     /// Without it the same work is done inside the writes that find it due, which makes a store deterministic.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use tophash::Options;
+    ///
+    /// let store = Options::new().background(false).open(&path)?;
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
     }
 
     /// Where files live: the file system unless told otherwise, or a simulated disk (feature `sim`).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")] {
+    /// use tophash::{Options, sim::SimDisk};
+    ///
+    /// let store = Options::new().media(SimDisk::new(7)).open("anywhere.tophash")?;
+    /// # }
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn media(mut self, volume: impl Volume + 'static) -> Self {
         self.volume = Arc::new(volume);
         self
@@ -166,6 +293,16 @@ impl Options {
     }
 
     /// Opens the store at `path`, or makes it. See [`Store::open`] for what can go wrong.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use tophash::Options;
+    ///
+    /// let store = Options::new().open(&path)?;
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         Store::open_with(path.as_ref(), self)
     }

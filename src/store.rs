@@ -71,6 +71,16 @@ impl Store {
     /// [`Locked`](crate::Error::Locked) at once when another handle has it open; [`NotTophash`](crate::Error::NotTophash)
     /// and [`Version`](crate::Error::Version) for files that are not ours or too new, which are left as they are;
     /// [`Corrupt`](crate::Error::Corrupt) where a checksum does not fit.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("another.tophash");
+    /// let store = tophash::Store::open(&path)?;
+    /// let second = tophash::Store::open(&path);
+    /// assert!(matches!(second, Err(tophash::Error::Locked { .. })));
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Store> {
         Options::new().open(path)
     }
@@ -98,21 +108,53 @@ impl Store {
     }
 
     /// The key as it is stored, and its value.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// let (key, value) = store.get_key_value("key")?.expect("present");
+    /// assert_eq!((&*key, &*value), (&b"key"[..], &b"value"[..]));
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn get_key_value(&self, key: impl AsRef<[u8]>) -> Result<Option<(Value<'_>, Value<'_>)>> {
         self.core().get_key_value(key.as_ref())
     }
 
     /// Whether the key is there. Does not read the value of a record that is larger than 64 KiB.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// assert!(store.contains_key("key")? && !store.contains_key("another")?);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         self.core().contains_key(key.as_ref())
     }
 
     /// Entries in the store.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// assert_eq!(store.len(), 1);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn len(&self) -> u64 {
         self.core().count()
     }
 
     /// Whether there is none.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// assert!(store.is_empty());
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -138,11 +180,29 @@ impl Store {
     }
 
     /// Removes a key and returns its value. Removing an absent key changes nothing.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// assert_eq!(store.remove("key")?.as_deref(), Some(&b"value"[..]));
+    /// assert!(store.remove("key")?.is_none());
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<Option<Value<'_>>> {
         self.write(|core| core.remove(key.as_ref()))
     }
 
     /// Removes every key, in constant time. Iterators that are under way end.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// store.clear()?;
+    /// assert!(store.is_empty());
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn clear(&self) -> Result<()> {
         self.write(Core::clear)
     }
@@ -152,52 +212,152 @@ impl Store {
     /// or not.
     ///
     /// An iterator holds back the reuse of what it may still see; it never holds back a writer.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// for entry in store.iter() {
+    ///     let (key, value) = entry?;
+    ///     // Writing while iterating is fine: the iterator holds no lock.
+    ///     store.insert(&key, value.to_ascii_uppercase())?;
+    /// }
+    /// assert_eq!(store.get("key")?.as_deref(), Some(&b"VALUE"[..]));
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn iter(&self) -> Iter<'_> {
         Iter::new(self.core())
     }
 
     /// Every key, as [`Store::iter`] yields them.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// let keys: Vec<_> = store.keys().collect::<tophash::Result<_>>()?;
+    /// assert_eq!(keys, ["key"]);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn keys(&self) -> Keys<'_> {
         Keys(self.iter())
     }
 
     /// Every value, as [`Store::iter`] yields them.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// let bytes: usize = store.values().map(|value| value.map_or(0, |v| v.len())).sum();
+    /// assert_eq!(bytes, 5);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn values(&self) -> Values<'_> {
         Values(self.iter())
     }
 
     /// Returns once everything that was written before is on disk, in every durability mode.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// store.sync()?; // from here on the entry survives a power cut
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn sync(&self) -> Result<()> {
         self.core().sync()
     }
 
     /// Writes the changed pages of the table to the file, so that reopening has nothing to replay. Done in the
     /// background when it is due; this does it now.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// store.checkpoint()?;
+    /// assert_eq!(store.stats()?.log_bytes_since_checkpoint, 0);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn checkpoint(&self) -> Result<()> {
         self.core().checkpoint()
     }
 
     /// Sizes and shapes, measured over the whole table: linear in its size.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// let stats = store.stats()?;
+    /// assert_eq!((stats.count, stats.buckets, stats.hit_probe), (1, 1, 1.0));
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn stats(&self) -> Result<Stats> {
         self.core().stats()
     }
 
     /// What the file says about itself: version, hash, layout, where things lie.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// assert_eq!(store.info()?.hash, "siphash-1-3");
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn info(&self) -> Result<Info> {
         self.core().info()
     }
 
     /// How far a growth of the table is. Constant time.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// let mut n = 0;
+    /// while store.growth()?.kind.is_none() {
+    ///     store.insert(format!("key {n}"), "value")?;
+    ///     n += 1;
+    /// }
+    /// assert_eq!(n, 27); // four buckets take 26 entries; growths before are done in one step
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn growth(&self) -> Result<Growth> {
         self.core().growth()
     }
 
     /// One bucket of the table with its overflow chain; `None` beyond the last.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// use tophash::report::WhichArray;
+    ///
+    /// store.insert("key", "value")?;
+    /// let bucket = store.bucket(WhichArray::Current, 0)?.expect("there is one bucket");
+    /// let cell = &bucket.chain[0].cells[0];
+    /// assert_eq!((cell.state(), cell.key.as_deref()), ("filled", Some(&b"key"[..])));
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn bucket(&self, array: WhichArray, index: u64) -> Result<Option<Bucket>> {
         self.core().bucket(array, index)
     }
 
     /// Every bucket of an array with its chain, in order.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// use tophash::report::WhichArray;
+    ///
+    /// for bucket in store.buckets(WhichArray::Current) {
+    ///     let bucket = bucket?;
+    ///     println!("bucket {} has a chain of {}", bucket.index, bucket.chain.len());
+    /// }
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn buckets(&self, array: WhichArray) -> Buckets<'_> {
         Buckets::new(self.core(), array)
     }
@@ -207,12 +367,30 @@ impl Store {
     ///
     /// # Errors
     /// Damage is not an error but a fault in the report; an error is trouble on the way, from the system.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// let report = store.verify()?;
+    /// assert!(report.is_clean(), "{:?}", report.faults);
+    /// assert_eq!(report.entries, 1);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn verify(&self) -> Result<Verification> {
         self.core().verify()
     }
 
     /// Closes the store and reports what a drop can't. When other handles of the same store are alive, the file stays
     /// open for them, and this syncs it.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// store.close()?;
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn close(self) -> Result<()> {
         match Arc::try_unwrap(self.handle) {
             Ok(mut handle) => handle.close(),

@@ -11,6 +11,16 @@ use crate::file::region::{PinnedBytes, RecordBytes};
 /// While it is alive its bytes stay as they are, whatever is written meanwhile; the space behind them can't be reused
 /// until it is dropped. It belongs to the thread that got it (`!Send`); [`to_vec`](slice::to_vec) makes a copy that
 /// can go anywhere.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+/// store.insert("key", "old")?;
+/// let value = store.get("key")?.expect("present");
+/// store.insert("key", "new")?;
+/// assert_eq!(value, "old"); // what was read stays as it was
+/// # Ok::<(), tophash::Error>(())
+/// ```
 pub struct Value<'s>(PinnedBytes<'s>);
 
 impl<'s> Value<'s> {

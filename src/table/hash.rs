@@ -8,6 +8,13 @@ use siphasher::sip::SipHasher13;
 use crate::format::bucket::Hash;
 
 /// Which function hashes the keys of a file; chosen when the file is made, kept in its header.
+///
+/// ```
+/// use tophash::HashKind;
+///
+/// assert_eq!(HashKind::default().name(), "siphash-1-3");
+/// assert_eq!(HashKind::from_id(2), Some(HashKind::Rapid));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum HashKind {
