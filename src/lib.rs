@@ -17,6 +17,9 @@
 //!
 //! Start at [`Store`]; [`Options`] and [`Durability`] say how it is opened and when a write is on disk.
 
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("tophash needs 64-bit Linux: a shared page cache, fallocate and hole punching");
+
 mod error;
 mod file;
 mod format;

@@ -409,7 +409,7 @@ impl Store {
         match &self.handle.background {
             Some(background) if self.core().upkeep_is_due() => background.wake(),
             Some(_) => {}
-            None => self.core().do_upkeep_inline(),
+            None => drop(self.core().do_upkeep()),
         }
         Ok(done)
     }

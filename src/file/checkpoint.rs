@@ -15,7 +15,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::{Error, Result};
+use crate::error::{Detail, Error, Result};
 use crate::file::headers::Headers;
 use crate::file::media::Media;
 use crate::file::pages::{IndexPages, Page};
@@ -137,12 +137,18 @@ impl Checkpointer {
     fn complete(&self, state: &mut State, closing: Option<bool>) -> Result<()> {
         let Some(unfinished) = &state.unfinished else { return Ok(()) };
         let table = journal::table_bytes(unfinished.entries.len() as u64);
+        self.syncer.check()?;
         copy_in_place(&*self.media, unfinished.journal.offset() + table, &unfinished.entries)?;
         self.syncer.sync()?;
         let durable = self.headers.durable();
         let writing = durable.writing && closing != Some(true);
         let header = Header { journal: Pointer::default(), writing, file_bytes: unfinished.end, ..durable };
         self.headers.commit(&self.syncer.turn(), header)?;
+        if closing == Some(true) {
+            // The other slot names the journal still. With the same state in both, a closed file survives the loss
+            // of either.
+            self.headers.commit(&self.syncer.turn(), header)?;
+        }
         if let Some(Unfinished { journal, named, .. }) = state.unfinished.take() {
             drop(journal);
             self.space.commit_naming(named);
@@ -162,7 +168,7 @@ impl Checkpointer {
             Images { checkpointer: self, at: images_at, buffer: Vec::new(), entries: Vec::new() };
         for part in &freeze.arrays {
             for &page in &part.frozen {
-                let image = part.pages.copy_frozen(page);
+                let image = part.pages.copy_frozen(page)?;
                 let crc = images.push(part.pages.offset() + page as u64 * PAGE_BYTES, &image)?;
                 part.pages.sums().set(page, crc)?;
             }
@@ -208,11 +214,11 @@ pub(crate) fn copy_in_place(media: &dyn Media, images_at: u64, entries: &[Entry]
             buffer.resize(chunk.len() * PAGE_BYTES as usize, 0);
             let from = images_at + index as u64 * PAGE_BYTES;
             media.read_at(&mut buffer, from).map_err(Error::io("reading the journal"))?;
-            for (image, entry) in buffer.chunks_exact(PAGE_BYTES as usize).zip(chunk) {
+            for (n, (image, entry)) in buffer.chunks_exact(PAGE_BYTES as usize).zip(chunk).enumerate() {
                 let found = page_crc(image);
                 if found != entry.crc {
-                    use crate::error::Detail::Crc;
-                    return Err(Error::corrupt("page of the journal", from, Crc(entry.crc), Crc(found)));
+                    let (offset, expected) = (from + n as u64 * PAGE_BYTES, Detail::Crc(entry.crc));
+                    return Err(Error::corrupt("page of the journal", offset, expected, Detail::Crc(found)));
                 }
             }
             let to = chunk[0].page_offset;

@@ -9,7 +9,7 @@ use crate::file::space::{Space, Use, no_space};
 use crate::format::PAGE_BYTES;
 use crate::format::catalog::{ArrayRole, Catalog, IndexExtent, SegmentExtent, sums_bytes};
 use crate::format::header::{Header, Hmap, Identity, LogPosition, Pointer, SLOT_OFFSETS};
-use crate::format::segment::{FIRST_RECORD, SEGMENT_UNIT_BYTES, SegmentHead};
+use crate::format::segment::{FIRST_RECORD, IDENTITY_AT, SEGMENT_UNIT_BYTES, SegmentHead};
 
 /// The first bucket array of a new file.
 pub(crate) struct FirstArray {
@@ -98,8 +98,10 @@ fn fill(media: &Arc<dyn Media>, identity: Identity, array: FirstArray) -> Result
     };
     // Both slots, so that a file with one invalid slot is always one that something happened to.
     let older = Header { sequence: 0, ..header };
-    let writes: [(&[u8], u64); 4] = [
-        (&head.encode(&identity.file_id), segment.offset()),
+    let segment_identity = head.encode(&identity.file_id);
+    let writes: [(&[u8], u64); 5] = [
+        (&segment_identity, segment.offset() + IDENTITY_AT[0] as u64),
+        (&segment_identity, segment.offset() + IDENTITY_AT[1] as u64),
         (&contents, catalog.offset()),
         (&header.encode(), SLOT_OFFSETS[0]),
         (&older.encode(), SLOT_OFFSETS[1]),
@@ -108,7 +110,5 @@ fn fill(media: &Arc<dyn Media>, identity: Identity, array: FirstArray) -> Result
         media.write_at(bytes, offset).map_err(no_space("writing the new file", bytes.len() as u64))?;
     }
     media.sync().map_err(Error::io("sync"))?;
-    // The leases end here; the file keeps its bytes because the header names them.
-    space.begin_naming([catalog.offset(), buckets.offset(), sums.offset(), segment.offset()].into());
     Ok(())
 }

@@ -104,11 +104,13 @@ impl Domain {
 
     /// Drops what no reader can see any more. Never called by a reader.
     pub(crate) fn collect(&self) {
-        // Pairs with the fence in `pin`: either a slot shows its epoch here, or its thread sees the unlinking.
-        fence(Ordering::SeqCst);
-        let oldest = self.oldest_pin();
         let free: Vec<Retired> = {
+            // The lock comes first: everything in limbo was unlinked before the fence then. What is retired after
+            // the slots were read may be seen by a reader who pinned after that.
             let mut limbo = self.lock_limbo();
+            // Pairs with the fence in `pin`: either a slot shows its epoch here, or its thread sees the unlinking.
+            fence(Ordering::SeqCst);
+            let oldest = self.oldest_pin();
             limbo.extract_if(.., |retired| retired.epoch < oldest).collect()
         };
         drop(free);
@@ -182,7 +184,7 @@ impl Domain {
 pub(crate) struct Pin<'s> {
     slot: &'s Slot,
     domain: &'s Arc<Domain>,
-    not_send: PhantomData<MutexGuard<'static, ()>>,
+    not_send: PhantomData<*const ()>,
 }
 
 impl<'s> Pin<'s> {
@@ -216,6 +218,7 @@ mod tests {
     use super::*;
 
     struct Tell(Arc<AtomicBool>);
+
     impl Drop for Tell {
         fn drop(&mut self) {
             self.0.store(true, Ordering::SeqCst);
@@ -273,5 +276,40 @@ mod tests {
             });
         }
         assert!(domain.blocks[1].get().is_none());
+    }
+
+    #[test]
+    fn a_collector_that_is_overtaken_frees_nothing_in_use() {
+        use crate::file::region::Published;
+
+        let domain = Domain::new();
+        let value = || {
+            let dropped = Arc::new(AtomicBool::new(false));
+            (Arc::clone(&dropped), Tell(dropped))
+        };
+        let published = Published::new(&domain, Arc::new(value()));
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        domain.collect();
+                    }
+                });
+            }
+            scope.spawn(|| {
+                for _ in 0..1_000_000 {
+                    published.replace(Arc::new(value()));
+                }
+                stop.store(true, Ordering::Relaxed);
+            });
+            while !stop.load(Ordering::Relaxed) {
+                let pin = domain.pin();
+                let (dropped, _) = published.load(&pin);
+                let dropped = Arc::clone(dropped);
+                std::hint::spin_loop();
+                assert!(!dropped.load(Ordering::SeqCst), "dropped under a pin");
+            }
+        });
     }
 }

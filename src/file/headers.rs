@@ -47,6 +47,7 @@ impl Headers {
             (state.durable.sequence + 1, 1 - state.slot)
         };
         let next = Header { sequence, ..next };
+        turn.check()?;
         self.media.write_at(&next.encode(), SLOT_OFFSETS[slot]).map_err(Error::io("writing the header"))?;
         turn.sync()?;
         *self.lock() = State { durable: next, slot };

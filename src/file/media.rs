@@ -115,7 +115,7 @@ impl Volume for FileSystem {
             Ok(()) => return Ok(true),
             Err(rustix::io::Errno::EXIST) => return Ok(false),
             // Not every file system knows RENAME_NOREPLACE; a hard link does not replace either.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {}
             Err(error) => return Err(error.into()),
         }
         match std::fs::hard_link(temporary, path) {
@@ -152,7 +152,8 @@ impl Media for RealFile {
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         // fs2's allocate reports a full disk as error code 0, so fallocate is called directly.
-        Ok(rustix::fs::fallocate(&self.0, FallocateFlags::empty(), offset, len)?)
+        let allocate = || rustix::fs::fallocate(&self.0, FallocateFlags::empty(), offset, len);
+        Ok(rustix::io::retry_on_intr(allocate)?)
     }
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {

@@ -66,6 +66,11 @@ impl Pager {
         self.limit_bytes
     }
 
+    fn forget_populated(&self, pages: u64) {
+        let less = |populated: u64| Some(populated.saturating_sub(pages));
+        let _ = self.populated_pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Whether one more private copy is within the limit; counts it.
     fn may_populate(&self) -> bool {
         let populated = self.populated_pages.load(Ordering::Relaxed);
@@ -181,11 +186,6 @@ impl IndexPages {
         self.region.copy_in(page * PAGE_BYTES as usize, bytes);
     }
 
-    /// Checks every page of an array, touched or not, against its checksum; clean pages only, for `verify`.
-    pub(crate) fn verify_page(&self, page: usize) -> Result<()> {
-        self.touch_page(page)
-    }
-
     #[inline]
     fn is_verified(&self, page: usize) -> bool {
         let word = self.shared.verified[page / 64].load(Ordering::Acquire);
@@ -202,7 +202,8 @@ impl IndexPages {
         bytes
     }
 
-    fn touch_page(&self, page: usize) -> Result<()> {
+    /// Compares a page with its checksum unless that was done before.
+    pub(crate) fn touch_page(&self, page: usize) -> Result<()> {
         if self.is_verified(page) {
             return Ok(());
         }
@@ -223,6 +224,9 @@ impl IndexPages {
             if self.is_verified(page) {
                 return Ok(()); // the writer was first, and has changed the page since (C11)
             }
+            if self.shared.sums.get(page)? != Some(expected) {
+                return self.verify_first_touch(page); // a whole checkpoint went by
+            }
             let offset = self.offset() + page as u64 * PAGE_BYTES;
             return Err(Error::corrupt("index page", offset, Detail::Crc(expected), Detail::Crc(found)));
         }
@@ -237,6 +241,8 @@ impl IndexPages {
             return Ok(());
         }
         let _alone = self.shared.zeroing.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was not zero may be the writer's first change; the bit was set before it (C11).
+        fence(Ordering::Acquire);
         if !self.is_verified(page) {
             self.region.copy_in(page * PAGE_BYTES as usize, &[0; PAGE_BYTES as usize]);
             self.set_verified(page);
@@ -287,7 +293,7 @@ impl IndexPages {
     }
 
     /// The content that a frozen page had at the freeze.
-    pub(crate) fn copy_frozen(&self, page: usize) -> Box<Page> {
+    pub(crate) fn copy_frozen(&self, page: usize) -> Result<Box<Page>> {
         let state = &self.shared.states[page];
         loop {
             match state.compare_exchange(
@@ -299,14 +305,16 @@ impl IndexPages {
                 Ok(_) => {
                     let copy = self.copy_page(page);
                     state.store(PageState::COPIED, Ordering::Release);
-                    return copy;
+                    return Ok(copy);
                 }
                 Err(PageState::COPYING) => std::hint::spin_loop(),
                 Err(_) => {
-                    let saved = self.saved().remove(&page);
-                    // A page copied before (an attempt that failed and was thawed is frozen anew, never copied
-                    // twice), so a page that is not frozen has its old content saved.
-                    return saved.unwrap_or_else(|| self.copy_page(page));
+                    // The writer was faster, and has saved the content of the freeze. Without it, an older
+                    // state must not get newer content: the checkpoint fails.
+                    let offset = self.offset() + page as u64 * PAGE_BYTES;
+                    return self.saved().remove(&page).ok_or_else(|| {
+                        Error::corrupt("frozen index page", offset, "its content at the freeze", "none")
+                    });
                 }
             }
         }
@@ -328,16 +336,24 @@ impl IndexPages {
     /// Drops the private copies of clean pages, to be read from the file and verified again when they are touched.
     /// Under the writer lock, after a checkpoint is complete: what is clean then is durable in place (D10, C10).
     pub(crate) fn drop_clean_copies(&self) {
-        let clean = |page: usize| self.shared.states[page].load(Ordering::Acquire) == PageState::CLEAN;
+        // A page that no checkpoint has written may be zero in memory alone.
+        let clean = |page: usize| {
+            self.shared.states[page].load(Ordering::Acquire) == PageState::CLEAN
+                && matches!(self.shared.sums.get(page), Ok(Some(_)))
+        };
         let mut page = 0;
         while page < self.pages() {
             let run = (page..self.pages()).take_while(|&page| clean(page)).count();
+            if run == 0 {
+                page += 1;
+                continue;
+            }
             for page in page..page + run {
                 let bit = 1 << (page % 64);
                 self.shared.verified[page / 64].fetch_and(!bit, Ordering::AcqRel);
             }
             self.region.drop_copies(page * PAGE_BYTES as usize, run * PAGE_BYTES as usize);
-            self.shared.pager.populated_pages.store(0, Ordering::Relaxed);
+            self.shared.pager.forget_populated(run as u64);
             page += run + 1;
         }
     }
@@ -400,5 +416,9 @@ impl Drop for Shared {
         let dirty =
             self.states.iter().filter(|state| state.load(Ordering::Relaxed) == PageState::DIRTY).count();
         self.pager.dirty_pages.fetch_sub(dirty as u64, Ordering::Relaxed);
+        if self.populate {
+            let ones = self.verified.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones()));
+            self.pager.forget_populated(ones.sum());
+        }
     }
 }

@@ -192,8 +192,12 @@ impl Region {
         };
     }
 
-    /// Drops the private copies of some pages; the next access reads the file again (D10).
+    /// Drops the private copies of some pages; the next access reads the file again (D10). Keeps them on a system
+    /// whose pages are larger than the file's: it would drop their neighbours too.
     pub(crate) fn drop_copies(&self, offset: usize, len: usize) {
+        if rustix::param::page_size() as u64 > PAGE_BYTES {
+            return;
+        }
         if let Owner::Private(map) = &*self.owner {
             // SAFETY: no reference into the region outlives a call, words are atomics; the caller (the checkpoint,
             // under the writer lock) names only pages whose in-place copy in the file is durable and the same.

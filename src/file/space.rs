@@ -90,8 +90,8 @@ impl Drop for Extent {
 }
 
 impl Space {
-    /// The space of a file of which `taken` extents are in use; those are claimed one by one with
-    /// [`Space::claim`].
+    /// The space of a file of this length, all free but for the header slots; what is in use is claimed extent by
+    /// extent with [`Space::claim`].
     pub(crate) fn new(media: Arc<dyn Media>, length: u64) -> Arc<Self> {
         let end = length - length % PAGE_BYTES;
         let mut free = BTreeMap::new();
@@ -265,12 +265,12 @@ impl State {
     }
 }
 
-/// Tells a full disk from other trouble.
+/// Tells a full disk, or memory that can't be had, from other trouble.
 pub(crate) fn no_space(what: &'static str, needed_bytes: u64) -> impl FnOnce(std::io::Error) -> Error {
     move |source| match source.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            Error::NoSpace { what, needed_bytes }
-        }
+        std::io::ErrorKind::StorageFull
+        | std::io::ErrorKind::QuotaExceeded
+        | std::io::ErrorKind::OutOfMemory => Error::NoSpace { what, needed_bytes },
         _ => Error::Io { action: what, source },
     }
 }

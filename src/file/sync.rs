@@ -45,6 +45,11 @@ impl Syncer {
 }
 
 impl Turn<'_> {
+    /// Refuses once a sync has failed: nothing is written any more then.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.syncer.check()
+    }
+
     /// Makes everything written so far durable, or poisons the handle.
     pub(crate) fn sync(&self) -> Result<()> {
         self.syncer.check()?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic [u8; 8] | index extents u32 | segments u32
-//! index extent:  array u8 | chunk u8 | zero u16 | sum pages u32 | offset u64 | bytes u64 | sums offset u64
+//! index extent:  array u8 | part u8 | zero u16 | sum pages u32 | offset u64 | bytes u64 | sums offset u64
 //!                | crc u32 of each checksum page, padded to 8 bytes
 //! segment:       offset u64 | bytes u64 | sequence u64 | epoch u64 | end u64 | live bytes u64
 //! ```
@@ -196,7 +196,7 @@ impl Reader<'_> {
         let (epoch, end, live) = (self.u64()?, self.u64()?, self.u64()?);
         let aligned = offset.is_multiple_of(SEGMENT_UNIT_BYTES) && bytes.is_multiple_of(SEGMENT_UNIT_BYTES);
         let ends_inside = end >= offset && end.is_multiple_of(8) && end - offset <= bytes;
-        if !aligned || !ends_inside {
+        if !aligned || !ends_inside || live > bytes {
             return Err(Error::corrupt("log segment in the catalog", offset, "an end inside it", end));
         }
         Ok(SegmentExtent { offset, bytes, sequence, epoch, end, live })

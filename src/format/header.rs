@@ -7,7 +7,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::error::{Detail, Error, Result};
-use crate::format::PAGE_BYTES;
+use crate::format::{COUNTER_LIMIT, PAGE_BYTES};
 
 /// The first eight bytes of every file.
 pub const MAGIC: [u8; 8] = *b"tophash\x1a";
@@ -269,7 +269,11 @@ impl Raw {
 
     fn check_fields(&self) -> std::result::Result<(), SlotFault> {
         let page_aligned = |offset: U64| offset.get().is_multiple_of(PAGE_BYTES);
+        let counters =
+            [self.sequence, self.epoch, self.count, self.nevacuate, self.clears, self.checkpoint_seq];
+        let counter = counters.into_iter().map(U64::get).find(|&counter| counter >= COUNTER_LIMIT);
         let wrong = [
+            (counter.is_some(), "counter", counter.unwrap_or(0)),
             (self.page_bytes.get() != PAGE_BYTES as u32, "page size", u64::from(self.page_bytes.get())),
             (self.layout != LAYOUT_RECORD, "layout", self.layout.into()),
             (self.key_width.get() != 8, "key width", self.key_width.get().into()),

@@ -42,8 +42,7 @@ pub fn encode(entries: &[Entry]) -> (Vec<u8>, u32) {
         bytes.extend_from_slice(&entry.crc.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
     }
-    bytes.resize(bytes.capacity(), 0);
-    bytes.truncate(table_bytes(entries.len() as u64) as usize);
+    bytes.resize(table_bytes(entries.len() as u64) as usize, 0);
     let crc = crc32fast::hash(&bytes);
     (bytes, crc)
 }

@@ -15,6 +15,10 @@ pub mod segment;
 /// Bytes in a page: the unit of extents, of checkpoints and of page checksums.
 pub const PAGE_BYTES: u64 = 4096;
 
+/// No counter of a file reaches this: one a nanosecond would take 146 years. Beyond it a file is forged, and adding
+/// one more could overflow.
+pub const COUNTER_LIMIT: u64 = 1 << 62;
+
 /// `bytes` rounded up to whole pages, in bytes.
 pub const fn page_round_up(bytes: u64) -> u64 {
     bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES

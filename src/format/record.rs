@@ -22,8 +22,8 @@ pub const SMALL_HEADER_BYTES: usize = 8;
 pub const LARGE_HEADER_BYTES: usize = 16;
 /// Bytes of a sync mark: a small header and three words.
 pub const SYNC_MARK_BYTES: u64 = SMALL_HEADER_BYTES as u64 + 24;
-/// Bytes of a growth record: a small header and one word.
-pub const GROW_BYTES: u64 = SMALL_HEADER_BYTES as u64 + 8;
+/// Bytes of a growth record's value: one word.
+pub const GROW_VALUE_BYTES: usize = 8;
 
 const LARGE: u8 = 1 << 7;
 const KEY_LEN_BIT_24: u8 = 1 << 6;

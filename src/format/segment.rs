@@ -1,16 +1,18 @@
 //! The head of a log segment: who it is, which segment came before it, and which comes next.
 //!
-//! The identity stands in the first sector and is written once, before the first record. The link to the next
-//! segment is written when the log moves on, and stands in two sectors of its own: one flipped bit or torn
-//! sector can't cut the chain (D2).
+//! The identity is written once, before the first record, the link to the next segment when the log moves on. Each
+//! stands in two sectors of its own: one flipped bit or torn sector can't cut the chain (D2).
 
+use crate::format::COUNTER_LIMIT;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Segments begin at multiples of this many bytes, and are multiples of it long.
 pub const SEGMENT_UNIT_BYTES: u64 = 64 * 1024;
 /// The first record of a segment, in bytes from its beginning.
-pub const FIRST_RECORD: u64 = 1536;
+pub const FIRST_RECORD: u64 = 2048;
+/// The two places of the identity, in bytes from the segment's beginning.
+pub const IDENTITY_AT: [usize; 2] = [0, 1536];
 /// The two places of the link, in bytes from the segment's beginning.
 pub const LINK_AT: [usize; 2] = [512, 1024];
 /// Bytes of the head that are read at once.
@@ -67,7 +69,7 @@ pub struct SegmentHead {
 }
 
 impl SegmentHead {
-    /// The bytes at the segment's beginning.
+    /// The bytes at each of [`IDENTITY_AT`].
     pub fn encode(&self, file_id: &[u8; 16]) -> [u8; SEGMENT_BYTES] {
         let mut raw = RawSegment {
             magic: SEGMENT_MAGIC,
@@ -84,14 +86,21 @@ impl SegmentHead {
         zerocopy::transmute!(raw)
     }
 
-    /// `None` when the bytes are not the head of a segment of this file.
-    pub fn decode(bytes: &[u8], file_id: &[u8; 16]) -> Option<SegmentHead> {
+    /// The copies in a segment's first [`HEAD_BYTES`] that are whole and of this file. They can differ where a new
+    /// segment was begun in the space of an old one and a crash kept half of it.
+    pub fn copies(head: &[u8], file_id: &[u8; 16]) -> impl Iterator<Item = SegmentHead> {
+        IDENTITY_AT.iter().filter_map(|&at| Self::decode(head.get(at..)?, file_id))
+    }
+
+    fn decode(bytes: &[u8], file_id: &[u8; 16]) -> Option<SegmentHead> {
         let (raw, _) = RawSegment::ref_from_prefix(bytes).ok()?;
         let whole = raw.magic == SEGMENT_MAGIC
             && raw.file_id == *file_id
             && raw.crc.get() == crc32fast::hash(&raw.as_bytes()[..SEGMENT_BYTES - 4])
             && raw.bytes.get() % SEGMENT_UNIT_BYTES == 0
-            && raw.bytes.get() > 0;
+            && raw.bytes.get() > 0
+            && raw.sequence.get() < COUNTER_LIMIT
+            && raw.epoch.get() < COUNTER_LIMIT;
         whole.then_some(SegmentHead {
             epoch: raw.epoch.get(),
             sequence: raw.sequence.get(),

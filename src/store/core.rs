@@ -85,6 +85,8 @@ pub(super) struct Files {
     pub(super) wants_spare: AtomicBool,
     /// Checkpoints that were due and failed.
     pub(super) failed_checkpoints: AtomicU64,
+    /// After one of them: bytes appended at which to try again.
+    pub(super) retry_at: AtomicU64,
     pub(super) closed: AtomicBool,
 }
 
@@ -139,6 +141,7 @@ impl Core {
                     last_sync: Mutex::new(Instant::now()),
                     wants_spare: AtomicBool::new(false),
                     failed_checkpoints: AtomicU64::new(0),
+                    retry_at: AtomicU64::new(0),
                     closed: AtomicBool::new(false),
                 })
             }

@@ -18,7 +18,8 @@ pub struct Iter<'s> {
 }
 
 enum State<'s> {
-    Walking(Pin<'s>, Box<Walk<IndexPages>>),
+    /// The walk goes before the pin: what it holds on to is not a reader's to free (C14).
+    Walking(Box<Walk<IndexPages>>, Pin<'s>),
     /// The handle belongs to another process.
     Failed(Error),
     Ended,
@@ -31,7 +32,7 @@ impl<'s> Iter<'s> {
         let state = match core.pin() {
             Ok(pin) => {
                 let walk = Box::new(Walk::new(core.published(&pin), start));
-                State::Walking(pin, walk)
+                State::Walking(walk, pin)
             }
             Err(error) => State::Failed(error),
         };
@@ -43,7 +44,7 @@ impl<'s> Iterator for Iter<'s> {
     type Item = Result<(Value<'s>, Value<'s>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let State::Walking(pin, walk) = &mut self.state else {
+        let State::Walking(walk, pin) = &mut self.state else {
             return match std::mem::replace(&mut self.state, State::Ended) {
                 State::Failed(error) => Some(Err(error)),
                 _ => None,

@@ -37,6 +37,7 @@ impl Core {
     }
 
     pub(super) fn growth(&self) -> Result<Growth> {
+        self.process.check()?;
         let writer = self.lock_writer_to_look();
         Ok(inspect::growth(writer.table.geometry(), &writer.table.counters()))
     }

@@ -11,7 +11,7 @@ use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::pages::IndexPages;
 use crate::format::catalog::ArrayRole;
 use crate::format::header::{Header, Hmap};
-use crate::format::record::{Frame, GROW_BYTES, GROW_DOUBLE, GROW_SAME_SIZE, Kind};
+use crate::format::record::{Frame, GROW_DOUBLE, GROW_SAME_SIZE, GROW_VALUE_BYTES, Kind};
 use crate::options::Durability;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::value::Value;
@@ -20,9 +20,12 @@ use crate::table::{Array, Growth, Trigger};
 /// Checkpoint after this much log, unless an option or a large table says otherwise.
 const CHECKPOINT_BYTES: u64 = 32 << 20;
 
+/// After a checkpoint that failed, the next one waits for this much log.
+const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
+
 impl Core {
     pub(super) fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Value<'_>>> {
-        let files = self.ready_to_write()?;
+        let files = self.ready_to_write(Purpose::Add)?;
         let frame = Frame::new(Kind::Put, key.len(), value.len())?;
         let (pin, hash) = (self.pin()?, self.hasher.hash(key));
         let mut writer = self.lock_writer()?;
@@ -32,13 +35,14 @@ impl Core {
         let cell = existing.as_ref().map(|(cell, _)| *cell);
         let old = previous(existing.as_ref().map(|(_, record)| record))?;
         let plan = writer.table.prepare_put(self, &records, hash, cell, Trigger::Live)?;
-        let grow_bytes = if plan.growth().is_some() { GROW_BYTES } else { 0 };
-        writer.log()?.secure(grow_bytes + frame.bytes(), Purpose::Add)?;
+        let grow_frame = Frame::new(Kind::Grow, 0, GROW_VALUE_BYTES)?;
+        let grow_bytes = if plan.growth().is_some() { grow_frame.bytes() } else { 0 };
+        let log = writer.log()?;
+        log.secure(grow_bytes + frame.bytes(), Purpose::Add)?;
 
         // Nothing fails from here on.
-        let log = writer.log()?;
         if let Some(growth) = plan.growth() {
-            append_growth(log, growth)?;
+            log.append(&grow_frame, &[], &grow_value(growth));
         }
         let position = log.append(&frame, key, value);
         log.add_live(frame.bytes());
@@ -51,7 +55,7 @@ impl Core {
     }
 
     pub(super) fn remove(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
-        let files = self.ready_to_write()?;
+        let files = self.ready_to_write(Purpose::Free)?;
         let frame = Frame::new(Kind::Remove, key.len(), 0)?;
         let (pin, hash) = (self.pin()?, self.hasher.hash(key));
         let mut writer = self.lock_writer()?;
@@ -71,7 +75,7 @@ impl Core {
     }
 
     pub(super) fn clear(&self) -> Result<()> {
-        let files = self.ready_to_write()?;
+        let files = self.ready_to_write(Purpose::Free)?;
         let frame = Frame::new(Kind::Clear, 0, 0)?;
         let pin = self.pin()?;
         let mut writer = self.lock_writer()?;
@@ -83,12 +87,14 @@ impl Core {
         self.finish_write(files, writer)
     }
 
-    /// What every write begins with.
-    fn ready_to_write(&self) -> Result<&Files> {
+    /// What every write begins with. A forked child is refused before it touches a lock or a header (C15).
+    fn ready_to_write(&self, purpose: Purpose) -> Result<&Files> {
+        self.process.check()?;
         let files = self.files()?;
         files.syncer.check()?;
         self.begin_session(files)?;
-        if self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() {
+        // What frees something goes on where a checkpoint can't be had (D9).
+        if purpose == Purpose::Add && self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() {
             self.checkpoint()?;
         }
         Ok(files)
@@ -127,7 +133,7 @@ impl Core {
         let durable = files.headers.durable();
         let epoch = files.last_epoch + 1;
         files.headers.commit(&turn, Header { epoch, writing: true, ..durable })?;
-        writer.log()?.begin_session(epoch);
+        writer.log()?.begin_session(epoch)?;
         files.session.store(true, Ordering::Release);
         Ok(())
     }
@@ -170,7 +176,7 @@ impl Core {
         let (freeze, appended) = {
             let mut writer = self.lock_writer()?;
             // After a crash the log goes on in a fresh segment before a header may say that it ends here (D2).
-            writer.log()?.secure(GROW_BYTES, Purpose::Free)?;
+            writer.log()?.secure(0, Purpose::Free)?;
             (self.freeze(&mut writer)?, files.appended.load(Ordering::Acquire))
         };
         let committed = self.sync_to(files, appended).and_then(|()| files.checkpointer.commit(&freeze));
@@ -234,6 +240,9 @@ impl Core {
     fn checkpoint_is_due(&self, files: &Files) -> bool {
         let appended = files.appended.load(Ordering::Acquire);
         let since = appended - files.checkpointed.load(Ordering::Relaxed).min(appended);
+        if appended < files.retry_at.load(Ordering::Relaxed) {
+            return false;
+        }
         since > self.checkpoint_bound()
             || self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() / 2
     }
@@ -258,8 +267,11 @@ impl Core {
     pub(super) fn do_upkeep(&self) -> Option<Duration> {
         let files = self.files.as_ref()?;
         if self.checkpoint_is_due(files) {
-            let failed = self.run_checkpoint(files, false).is_err();
-            files.failed_checkpoints.fetch_add(failed.into(), Ordering::Relaxed);
+            if self.run_checkpoint(files, false).is_err() {
+                files.failed_checkpoints.fetch_add(1, Ordering::Relaxed);
+                let appended = files.appended.load(Ordering::Acquire);
+                files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
+            }
         }
         let wanted = self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.spare_wanted());
         if let Some(spare) = wanted.and_then(|source| source.prepare().ok())
@@ -283,11 +295,6 @@ impl Core {
         }
         Some(interval - since)
     }
-
-    /// The same, inside a write, for a store without a background thread.
-    pub(super) fn do_upkeep_inline(&self) {
-        self.do_upkeep();
-    }
 }
 
 /// The value that a write replaces, compared with its checksum before anything changes (C12).
@@ -295,14 +302,13 @@ fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<crate::file::re
     record.map(RecordRef::value).transpose()
 }
 
-fn append_growth(log: &mut LogWriter, growth: Growth) -> Result<()> {
+/// The value of the record that says which growth begins.
+fn grow_value(growth: Growth) -> [u8; GROW_VALUE_BYTES] {
     let word = match growth {
         Growth::Double => GROW_DOUBLE,
         Growth::SameSize => GROW_SAME_SIZE,
     };
-    let frame = Frame::new(Kind::Grow, 0, 8)?;
-    log.append(&frame, &[], &word.to_le_bytes());
-    Ok(())
+    word.to_le_bytes()
 }
 
 fn frozen_parts(array: ArrayRole, parts: &Array<IndexPages>) -> Vec<FrozenPages> {

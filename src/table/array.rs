@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use crate::error::{Error, Result};
+use crate::format::PAGE_BYTES;
 use crate::format::bucket::{
     BUCKET_BYTES, BUCKET_WORDS, Cell, FIRST_CELL_WORD, OVERFLOW_WORD, TOPHASH_WORD, TophashWord,
 };
@@ -26,8 +27,6 @@ const MIN_CHUNK_BITS: u8 = 6;
 
 /// An array of 2^PREALLOCATED_BITS or more buckets has 1/2^PREALLOCATED_BITS of them again for overflow.
 const PREALLOCATED_BITS: u8 = 4;
-
-const PAGE_BYTES: u64 = 4096;
 
 /// A bucket's number in its array: below 2^b a main bucket, from there on an overflow bucket.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

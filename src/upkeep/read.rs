@@ -19,7 +19,7 @@ use crate::format::bucket::Position;
 use crate::format::catalog::{ArrayRole, Catalog, IndexExtent, MAX_CATALOG_BYTES, SegmentExtent, sums_bytes};
 use crate::format::header::{Header, Pointer};
 use crate::format::journal::{self, Entry};
-use crate::format::segment::{FIRST_RECORD, HEAD_BYTES, Link, SegmentHead};
+use crate::format::segment::{FIRST_RECORD, HEAD_BYTES, Link, SEGMENT_UNIT_BYTES, SegmentHead};
 use crate::format::{PAGE_BYTES, page_crc};
 use crate::table::{Array, Geometry, Growth, Old};
 
@@ -91,7 +91,8 @@ impl Reader {
             let (segment, mut appender) = self.map_listed_segment(extent)?;
             segment.set_live(extent.live);
             appender.publish((extent.end - extent.offset) as usize);
-            if extent.offset == self.header.log.segment {
+            // T ends the segment that replay begins in.
+            if extent.offset == self.header.log.segment && extent.end == self.header.log.end {
                 chained.push(ChainSegment { segment: Arc::clone(&segment), appender, known_end: None });
             }
             segments.push(segment);
@@ -130,11 +131,10 @@ impl Reader {
     fn map_listed_segment(&self, extent: &SegmentExtent) -> Result<(Arc<Segment>, Appender)> {
         let mut head = [0; HEAD_BYTES];
         self.read(&mut head, extent.offset)?;
-        let head = SegmentHead::decode(&head, &self.header.identity.file_id);
         let fits = |head: &SegmentHead| {
             (head.bytes, head.sequence, head.epoch) == (extent.bytes, extent.sequence, extent.epoch)
         };
-        match head.filter(fits) {
+        match SegmentHead::copies(&head, &self.header.identity.file_id).find(fits) {
             Some(head) => self.map_segment(extent.offset, head),
             None => Err(Error::corrupt(
                 "log segment",
@@ -158,12 +158,14 @@ impl Reader {
         let inside = |bytes: u64| link.next.checked_add(bytes).is_some_and(|end| end <= self.file_bytes);
         let here = last.segment.head();
         // A link from a session before this segment's was left in the space that it took.
-        if link.sequence <= here.sequence || link.epoch < here.epoch || !inside(HEAD_BYTES as u64) {
+        let aligned = link.next.is_multiple_of(SEGMENT_UNIT_BYTES);
+        if link.sequence <= here.sequence || link.epoch < here.epoch || !aligned || !inside(HEAD_BYTES as u64)
+        {
             return Ok(None);
         }
         let mut bytes = [0; HEAD_BYTES];
         self.read(&mut bytes, link.next)?;
-        let next = SegmentHead::decode(&bytes, file_id).filter(|next| {
+        let next = SegmentHead::copies(&bytes, file_id).find(|next| {
             let ends_inside = (from..=last.segment.end_offset()).contains(&next.predecessor_end);
             (next.sequence, next.epoch) == (link.sequence, link.epoch)
                 && next.predecessor == last.segment.offset()

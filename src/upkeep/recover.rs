@@ -96,19 +96,13 @@ pub(crate) fn recover(
             if unclean || has_records {
                 reader.settle(&chain, &syncer, &headers)?;
             }
-            let named = catalog_places(&catalog, &header);
-            space.commit_naming(named);
+            space.commit_naming(catalog_places(&catalog, &header));
             Some(Durable { space, syncer, headers, catalog: extent })
         }
         _ => None,
     };
     let geometry = reader.map_arrays(&catalog)?;
-    let hash_kind = HashKind::from_id(header.identity.hash_id).ok_or_else(|| {
-        Error::corrupt("hash function", 0, "a known one", u64::from(header.identity.hash_id))
-    })?;
-    let load_factor = LoadFactor::from_hundredths(header.identity.load_factor).ok_or_else(|| {
-        Error::corrupt("load factor", 0, "400 to 800", u64::from(header.identity.load_factor))
-    })?;
+    let (hash_kind, load_factor) = hash_and_load_factor(&header)?;
 
     let domain = Domain::new();
     let behind = chain.segments_behind();
@@ -149,6 +143,15 @@ pub(crate) fn recover(
         replayed_bytes: replay.bytes,
         durable,
     })
+}
+
+fn hash_and_load_factor(header: &Header) -> Result<(HashKind, LoadFactor)> {
+    let (hash, load) = (header.identity.hash_id, header.identity.load_factor);
+    let hash = HashKind::from_id(hash)
+        .ok_or_else(|| Error::corrupt("hash function", 0, "a known one", u64::from(hash)))?;
+    let load = LoadFactor::from_hundredths(load)
+        .ok_or_else(|| Error::corrupt("load factor", 0, "400 to 800", u64::from(load)))?;
+    Ok((hash, load))
 }
 
 fn choose_header(path: &Path, media: &dyn Media, file_bytes: u64) -> Result<Chosen> {

@@ -97,9 +97,10 @@ impl Chain {
         Chain { segments, secret, current: 0, at: start, last_mark: None, search_for_marks }
     }
 
-    /// Goes back to `start`, to walk the same records again.
+    /// Goes back to `start`, to walk the same records again. What lies behind their end has been looked at.
     pub(crate) fn rewind(&mut self, start: u64) {
         (self.current, self.at) = (0, start);
+        self.search_for_marks = false;
     }
 
     /// The segments from the first on, and the file offset at which the log ends in each; those behind the end of
@@ -202,7 +203,9 @@ impl ChainSegment {
     fn frame_if_mark(&self, offset: u64) -> Option<Frame> {
         let at = (offset - self.segment.offset()) as usize;
         let frame = Frame::decode(self.appender.peek(at, SMALL_HEADER_BYTES)?)?;
-        let shape = frame.kind == Kind::SyncMark && frame.key_len == 0 && !frame.is_large();
+        // The length too, or a value made for it would have 64 KiB checksummed at each of its words.
+        let shape =
+            frame.kind == Kind::SyncMark && frame.key_len == 0 && frame.value_len as usize == MARK_BYTES;
         if shape { self.verified_frame(offset) } else { None }
     }
 

@@ -18,7 +18,7 @@ use crate::file::space::{Extent, Space, Use, no_space};
 use crate::format::bucket::Position;
 use crate::format::header::{Identity, LogPosition};
 use crate::format::record::{Frame, Kind, SYNC_MARK_BYTES};
-use crate::format::segment::{FIRST_RECORD, LINK_AT, Link, SEGMENT_UNIT_BYTES, SegmentHead};
+use crate::format::segment::{FIRST_RECORD, IDENTITY_AT, LINK_AT, Link, SEGMENT_UNIT_BYTES, SegmentHead};
 
 /// Segments grow with the log up to this size.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
@@ -135,9 +135,15 @@ impl LogWriter {
         })
     }
 
-    /// The session's epoch is durable: records may be appended.
-    pub(crate) fn begin_session(&mut self, epoch: u64) {
+    /// The session's epoch is durable: records may be appended. The rest of the segment is allocated once more: a copy
+    /// of a file, or a restored one, may have holes where the original was preallocated (D19).
+    pub(crate) fn begin_session(&mut self, epoch: u64) -> Result<()> {
+        let rest = self.segment.end_offset() - self.tail;
+        if !self.needs_fresh_segment && rest > 0 {
+            self.media.allocate(self.tail, rest).map_err(no_space("a log segment", rest))?;
+        }
         self.epoch = epoch;
+        Ok(())
     }
 
     /// Counts bytes appended by operations since the store was opened.
@@ -287,7 +293,8 @@ impl LogWriter {
         let offset = spare.extent.offset();
         let segment = Segment::new(spare.region, Some(spare.extent), offset, head, &self.identity.file_id);
         let mut appender = segment.memory().appender().ok_or(Error::Reentrant)?;
-        appender.write_head(0, &head.encode(&self.identity.file_id));
+        let identity = head.encode(&self.identity.file_id);
+        IDENTITY_AT.iter().for_each(|&at| appender.write_head(at, &identity));
         // Whatever links the space held before must not lead anywhere.
         LINK_AT.iter().for_each(|&at| appender.write_head(at, &[0; crate::format::segment::LINK_BYTES]));
 
