@@ -266,12 +266,10 @@ impl Core {
     /// without it meets the error. Returns how long to wait for what is due next.
     pub(super) fn do_upkeep(&self) -> Option<Duration> {
         let files = self.files.as_ref()?;
-        if self.checkpoint_is_due(files) {
-            if self.run_checkpoint(files, false).is_err() {
-                files.failed_checkpoints.fetch_add(1, Ordering::Relaxed);
-                let appended = files.appended.load(Ordering::Acquire);
-                files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
-            }
+        if self.checkpoint_is_due(files) && self.run_checkpoint(files, false).is_err() {
+            files.failed_checkpoints.fetch_add(1, Ordering::Relaxed);
+            let appended = files.appended.load(Ordering::Acquire);
+            files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
         }
         let wanted = self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.spare_wanted());
         if let Some(spare) = wanted.and_then(|source| source.prepare().ok())

@@ -75,7 +75,8 @@ fn main() -> Result<()> {
 fn print_table(entries: u64, ours: &[Round], theirs: &[Round]) {
     println!("{entries} entries, 16-byte keys, 100-byte values, medians of {ROUNDS} interleaved rounds\n");
     println!("{:<12}{:>16}{:>16}{:>24}", "", "tophash k/s", "hashbrown k/s", "tophash / hashbrown");
-    let rows: [(&str, fn(&Round) -> f64); 6] = [
+    type Figure = fn(&Round) -> f64;
+    let rows: [(&str, Figure); 6] = [
         ("insert", |round| round.insert),
         ("get", |round| round.get),
         ("miss", |round| round.miss),

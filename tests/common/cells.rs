@@ -1,0 +1,67 @@
+//! A table cell for cell (D15): same key, same tophash, same place in its chain, same counters. Positions of records
+//! and file offsets may differ.
+
+use tophash::Store;
+use tophash::report::{Bucket, Stats, WhichArray};
+
+/// Everything about a table that a recovery must bring back.
+#[derive(PartialEq, Debug)]
+pub struct Cells {
+    counters: String,
+    current: Vec<Chain>,
+    old: Vec<Chain>,
+}
+
+/// The buckets of a chain with their numbers and cells.
+type Chain = Vec<(u64, Vec<Cell>)>;
+
+#[derive(PartialEq, Debug)]
+struct Cell {
+    tophash: u8,
+    key: Option<Vec<u8>>,
+    value_bytes: Option<u64>,
+}
+
+impl Cells {
+    pub fn of(store: &Store) -> Self {
+        let chains = |array| store.buckets(array).map(|bucket| chain(bucket.unwrap())).collect();
+        Cells {
+            counters: counters(&store.stats().unwrap()),
+            current: chains(WhichArray::Current),
+            old: chains(WhichArray::Old),
+        }
+    }
+
+    /// Names the first difference, since whole tables are long.
+    #[track_caller]
+    pub fn assert_same_as(&self, other: &Cells) {
+        assert_eq!(self.counters, other.counters);
+        for (array, mine, others) in
+            [("bucket", &self.current, &other.current), ("old bucket", &self.old, &other.old)]
+        {
+            assert_eq!(mine.len(), others.len(), "{array}s");
+            for (index, (mine, others)) in mine.iter().zip(others).enumerate() {
+                assert_eq!(mine, others, "{array} {index}");
+            }
+        }
+    }
+}
+
+fn chain(bucket: Bucket) -> Chain {
+    let cells = |cells: &[tophash::report::CellView]| {
+        cells
+            .iter()
+            .map(|cell| Cell { tophash: cell.tophash, key: cell.key.clone(), value_bytes: cell.value_bytes })
+            .collect()
+    };
+    bucket.chain.iter().map(|link| (link.index, cells(&link.cells))).collect()
+}
+
+fn counters(stats: &Stats) -> String {
+    let Stats { count, b, noverflow, overflow_buckets, growing, same_size_grow, .. } = stats;
+    let Stats { old_buckets, nevacuate, chain_lengths, .. } = stats;
+    format!(
+        "count {count}, B {b}, noverflow {noverflow}, overflow buckets {overflow_buckets}, growing {growing}, to \
+         the same size {same_size_grow}, {nevacuate} of {old_buckets} evacuated, chains {chain_lengths:?}"
+    )
+}
