@@ -22,7 +22,8 @@ use crate::table::{HashKind, LoadFactor};
 pub enum Durability {
     /// Never synced but by [`Store::sync`], checkpoints and closing.
     Buffered,
-    /// Synced in the background at least this often, while there is something to sync.
+    /// Synced in the background about this often, while there is something to sync. While the background thread writes
+    /// a large checkpoint, the next sync is one of those that the checkpoint makes.
     Interval(Duration),
     /// Synced before the write is acknowledged; writers that wait together share one sync.
     Immediate,

@@ -164,7 +164,8 @@ impl Store {
     ///
     /// # Errors
     /// [`TooLarge`](crate::Error::TooLarge) beyond 16 MiB of key or 4 GiB - 1 of value,
-    /// [`NoSpace`](crate::Error::NoSpace) when the disk is full; nothing has changed then. If the sync that
+    /// [`NoSpace`](crate::Error::NoSpace) when the disk is full, [`Corrupt`](crate::Error::Corrupt) when the value to be
+    /// replaced is damaged; nothing has changed then. If the sync that
     /// [`Durability::Immediate`](crate::Durability::Immediate) waits for fails, the outcome is unknown: see
     /// [`Poisoned`](crate::Error::Poisoned).
     ///
