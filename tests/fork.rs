@@ -5,31 +5,9 @@ mod common;
 
 use std::path::Path;
 
+use common::fork::in_fork;
 use common::{Model, Place, Random, check_equal, copy_as_if_killed, key};
 use tophash::{Error, Options, Store};
-
-/// Runs `child` in a forked process, which ends there without running anything else of the test harness; panics if it
-/// failed. Of the threads only this one lives on in the child.
-#[track_caller]
-fn in_fork(child: impl FnOnce()) {
-    // SAFETY: the child ends in _exit, so nothing of the parent is run or flushed twice.
-    match unsafe { libc::fork() } {
-        -1 => panic!("{}", std::io::Error::last_os_error()),
-        0 => {
-            // SAFETY: a child that waits for a lock for ever is ended by this, and fails.
-            unsafe { libc::alarm(60) };
-            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
-            // SAFETY: ends the process at once.
-            unsafe { libc::_exit(i32::from(done.is_err())) }
-        }
-        process => {
-            let mut status = 0;
-            // SAFETY: `status` is valid for the call.
-            let waited = unsafe { libc::waitpid(process, &raw mut status, 0) };
-            assert_eq!((waited, status), (process, 0), "the child failed");
-        }
-    }
-}
 
 /// Fills many segments of the log, and leaves them for a checkpoint to come.
 fn fill(store: &Store, from: u64) -> Model {
@@ -181,29 +159,4 @@ fn a_living_child_does_not_keep_the_lock_of_a_store_that_its_parent_closed() {
         libc::waitpid(child, std::ptr::null_mut(), 0);
     }
     opened.unwrap();
-}
-
-/// The last checkpoint fails, and the handle is dropped with segments that no header names: the log must stay whole.
-#[test]
-fn a_close_that_fails_says_so_and_loses_nothing() {
-    let place = Place::new();
-    let path = place.file("a.tophash");
-    let model = fill(&Store::open(place.file("model.tophash")).unwrap(), 0);
-    in_fork(|| {
-        let store = Options::new().background(false).open(&path).unwrap();
-        fill(&store, 0);
-        // From here on no write beyond the header slots succeeds; stores into mapped segments do.
-        let limit = libc::rlimit { rlim_cur: 8192, rlim_max: 8192 };
-        // SAFETY: `limit` is valid for the call; a write beyond the limit is an error instead of a signal.
-        let limited = unsafe {
-            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-            libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
-        };
-        assert_eq!(limited, 0);
-        let error = store.close().expect_err("there is no room for a checkpoint");
-        assert!(matches!(error, Error::Io { .. } | Error::NoSpace { .. }), "{error}");
-    });
-    let store = Store::open(&path).unwrap();
-    assert!(store.stats().unwrap().recovered);
-    check_equal(&store, &model, []);
 }

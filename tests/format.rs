@@ -22,8 +22,10 @@ fn the_worked_example_in_format_md_is_the_file() {
     let dumped: Vec<String> = dumped.map(|(n, line)| dump_line(n * LINE_BYTES, line)).collect();
 
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/format.md")).unwrap();
-    let documented: Vec<&str> = text.lines().filter(|line| line.ends_with('|') && line.contains("  |")).collect();
-    let documented: Vec<&str> = documented.into_iter().filter(|line| line.as_bytes()[0].is_ascii_digit()).collect();
+    let documented: Vec<&str> =
+        text.lines().filter(|line| line.ends_with('|') && line.contains("  |")).collect();
+    let documented: Vec<&str> =
+        documented.into_iter().filter(|line| line.as_bytes()[0].is_ascii_digit()).collect();
     assert_eq!(documented, dumped, "format.md should show:\n{}", dumped.join("\n"));
 }
 

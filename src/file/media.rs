@@ -49,6 +49,10 @@ pub trait Media: sealed::Sealed + Send + Sync + Debug {
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Gives the space of a range back; it reads as zeros.
     fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
+    /// Makes a range read as zeros, through mappings too, where nothing has been written.
+    fn clear(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.punch(offset, len)
+    }
     /// Fills `bytes` from the file.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `bytes`.
@@ -164,6 +168,12 @@ impl Media for RealFile {
         }
     }
 
+    fn clear(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.punch(offset, len)?;
+        // On tmpfs a hole takes memory when a mapping is looked at, and where there is none the look is a SIGBUS.
+        if self.is_on_tmpfs()? { self.allocate(offset, len) } else { Ok(()) }
+    }
+
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(bytes, offset)
     }
@@ -230,6 +240,11 @@ impl Drop for RealFile {
 }
 
 impl RealFile {
+    fn is_on_tmpfs(&self) -> io::Result<bool> {
+        const TMPFS_MAGIC: i64 = 0x0102_1994;
+        Ok(rustix::fs::fstatfs(&self.0)?.f_type as i64 == TMPFS_MAGIC)
+    }
+
     /// What a file system without holes gets instead of one.
     fn overwrite_with_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
         let end = (offset + len).min(self.length()?);

@@ -139,8 +139,20 @@ impl Space {
                 limit: Position::END_OFFSET,
             });
         }
-        self.make_ready(&extent, purpose).map_err(no_space(purpose.what(), bytes))?;
+        let mut ready = self.make_ready(&extent, purpose);
+        if ready.as_ref().is_err_and(is_full) {
+            // A session that died may have left blocks behind free runs, its spare segments above all.
+            self.punch_free();
+            ready = self.make_ready(&extent, purpose);
+        }
+        ready.map_err(no_space(purpose.what(), bytes))?;
         Ok(extent)
+    }
+
+    /// Gives the blocks of all free runs back to the file system. Holds the lock, so that none is taken meanwhile.
+    fn punch_free(&self) {
+        let state = self.lock();
+        state.free.iter().for_each(|(&offset, &len)| drop(self.media.punch(offset, len)));
     }
 
     fn make_ready(&self, extent: &Extent, purpose: Use) -> std::io::Result<()> {
@@ -148,7 +160,7 @@ impl Space {
         self.lengthen(offset + bytes)?;
         match purpose {
             // Whether or not it was punched when it was freed: a punch can be lost (D12).
-            Use::Index => self.media.punch(offset, bytes),
+            Use::Index => self.media.clear(offset, bytes),
             Use::Log | Use::Checkpoint => self.media.allocate(offset, bytes),
         }
     }
@@ -267,10 +279,16 @@ impl State {
 
 /// Tells a full disk, or memory that can't be had, from other trouble.
 pub(crate) fn no_space(what: &'static str, needed_bytes: u64) -> impl FnOnce(std::io::Error) -> Error {
-    move |source| match source.kind() {
-        std::io::ErrorKind::StorageFull
-        | std::io::ErrorKind::QuotaExceeded
-        | std::io::ErrorKind::OutOfMemory => Error::NoSpace { what, needed_bytes },
-        _ => Error::Io { action: what, source },
+    move |source| {
+        if is_full(&source) {
+            Error::NoSpace { what, needed_bytes }
+        } else {
+            Error::Io { action: what, source }
+        }
     }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge | OutOfMemory)
 }

@@ -5,6 +5,7 @@
 
 pub mod cells;
 pub mod child;
+pub mod fork;
 
 use std::collections::HashMap;
 use std::fs::File;

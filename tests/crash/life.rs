@@ -1,0 +1,132 @@
+//! A history of operations, and what a store holds after each of them.
+
+use tophash::report::WhichArray;
+use tophash::{Result, Store};
+
+use crate::content::{Content, Digest, Key, Payload, mix};
+
+/// One change of a store.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Insert(Key, Payload),
+    Remove(Key),
+    Clear,
+}
+
+impl Op {
+    pub fn apply(&self, content: &mut Content) {
+        match self {
+            Op::Insert(key, payload) => content.insert(key, *payload),
+            Op::Remove(key) => content.remove(key),
+            Op::Clear => content.clear(),
+        }
+    }
+
+    pub fn run(&self, store: &Store) -> Result<()> {
+        match self {
+            Op::Insert(key, payload) => store.insert(key, payload.bytes()).map(|_| ()),
+            Op::Remove(key) => store.remove(key).map(|_| ()),
+            Op::Clear => store.clear(),
+        }
+    }
+}
+
+/// The operations on a store from its creation on, those that a power cut took away left out.
+#[derive(Clone, Default)]
+pub struct Life {
+    ops: Vec<Op>,
+    /// What the store holds after so many operations.
+    digests: Vec<Digest>,
+    /// What its table looks like then, where that is known.
+    shapes: Vec<Option<u64>>,
+    /// What it holds at the end.
+    content: Content,
+}
+
+impl Life {
+    pub fn new() -> Self {
+        Life { digests: vec![Digest::default()], shapes: vec![None], ..Life::default() }
+    }
+
+    /// How many operations it has.
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    pub fn push(&mut self, op: Op) {
+        op.apply(&mut self.content);
+        self.digests.push(self.content.digest());
+        self.shapes.push(None);
+        self.ops.push(op);
+    }
+
+    /// The table looks like this after the last operation.
+    pub fn set_shape(&mut self, shape: u64) {
+        if let Some(last) = self.shapes.last_mut() {
+            *last = Some(shape);
+        }
+    }
+
+    /// The first `len` operations; others follow.
+    pub fn fork(&self, len: usize) -> Life {
+        Life {
+            ops: self.ops[..len].to_vec(),
+            digests: self.digests[..=len].to_vec(),
+            shapes: self.shapes[..=len].to_vec(),
+            content: self.content_after(len),
+        }
+    }
+
+    pub fn shape_after(&self, len: usize) -> Option<u64> {
+        self.shapes[len]
+    }
+
+    pub fn content_after(&self, len: usize) -> Content {
+        if len == self.len() {
+            return self.content.clone();
+        }
+        let mut content = Content::default();
+        self.ops[..len].iter().for_each(|op| op.apply(&mut content));
+        content
+    }
+
+    /// How many of the operations, at least `least` and at most `most`, lead to this content; the highest number if
+    /// several do.
+    pub fn find(&self, digest: Digest, least: usize, most: usize) -> Option<usize> {
+        (least..=most).rev().find(|&len| self.digests[len] == digest)
+    }
+}
+
+/// A number made of a table cell for cell: tophashes, keys, links, counters (D15). Where records lie does not count.
+pub fn shape(store: &Store) -> Result<u64> {
+    let growth = store.growth()?;
+    if growth.kind.is_some() && growth.nevacuate == 0 {
+        // A growth was logged and the put behind it was not: the table before is the old array.
+        return half_shape(store, WhichArray::Old).map(|half| mix(half ^ u64::MAX));
+    }
+    let kind = growth.kind.map_or(0, |kind| 1 + kind as u64);
+    let current = half_shape(store, WhichArray::Current)?;
+    if kind == 0 {
+        return Ok(mix(current ^ u64::MAX));
+    }
+    let old = half_shape(store, WhichArray::Old)?;
+    Ok([current, old, kind, growth.nevacuate].into_iter().fold(0, |state, word| mix(state ^ word)))
+}
+
+fn half_shape(store: &Store, array: WhichArray) -> Result<u64> {
+    let mut shape = 0;
+    for bucket in store.buckets(array) {
+        for link in bucket?.chain {
+            shape = mix(shape ^ link.index);
+            for cell in link.cells {
+                let key = cell
+                    .key
+                    .iter()
+                    .flatten()
+                    .fold(0u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+                shape = mix(shape ^ key ^ u64::from(cell.tophash) << 56);
+            }
+        }
+    }
+    Ok(shape)
+}

@@ -1,0 +1,262 @@
+//! Runs a script on a simulated disk and says how far it is.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tophash::report::GrowthKind;
+use tophash::sim::{Call, Crash, SimDisk};
+use tophash::{Durability, Options, Store};
+
+use crate::life::{Life, Op, shape};
+
+/// The name of the store.
+pub const PATH: &str = "store.tophash";
+const SEED: u64 = 20;
+
+/// One step of a script.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Do(Op),
+    Sync,
+    Checkpoint,
+    /// Close and open again.
+    Reopen,
+    /// The process is killed and started again.
+    Kill,
+    /// The power is cut; the number is the seed of what that leaves.
+    PowerCut(u64),
+}
+
+/// How far a program is; what a crash may leave follows from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Which life of the store this is: each power cut begins another.
+    pub life: usize,
+    /// Operations acknowledged.
+    pub acked: usize,
+    /// Operations begun; one more than acknowledged while one is under way.
+    pub begun: usize,
+    /// Operations that are durable.
+    pub durable: usize,
+    /// Counts the disks: each crash makes another.
+    pub disk: usize,
+}
+
+impl Progress {
+    /// After the first `durable` of `acked` operations, which are durable.
+    pub fn at(acked: usize, durable: usize) -> Self {
+        Progress { acked, begun: acked, durable, ..Progress::default() }
+    }
+}
+
+/// Is told about every call before it takes effect.
+pub type Watch = Arc<dyn Fn(&SimDisk, &Call, Progress) + Send + Sync>;
+
+/// What a script must have done to be worth its name.
+#[derive(Clone, Debug, Default)]
+pub struct Sights {
+    pub doublings: usize,
+    pub same_size_growths: usize,
+    pub checkpoints: usize,
+    /// Checkpoints while a growth was under way, by its kind.
+    pub in_doubling: usize,
+    pub in_same_size_growth: usize,
+    pub overflow_chunks: usize,
+    pub log_segments: usize,
+    pub recovered: usize,
+}
+
+/// Options of every store in these tests.
+pub fn options(disk: &SimDisk) -> Options {
+    Options::new()
+        .background(false)
+        .durability(Durability::Buffered)
+        .seed(SEED)
+        .capacity(30)
+        .media(disk.clone())
+}
+
+/// A running program.
+pub struct Program {
+    pub disk: SimDisk,
+    store: Option<Store>,
+    progress: Arc<Mutex<Progress>>,
+    watch: Option<Watch>,
+    lives: Vec<Life>,
+    with_shapes: bool,
+    pub sights: Sights,
+    last_growth: Option<GrowthKind>,
+}
+
+impl Program {
+    /// A program that goes on with `life` on `disk`.
+    pub fn new(disk: SimDisk, life: Life, progress: Progress) -> Self {
+        Program {
+            disk,
+            store: None,
+            progress: Arc::new(Mutex::new(progress)),
+            watch: None,
+            lives: vec![life],
+            with_shapes: false,
+            sights: Sights::default(),
+            last_growth: None,
+        }
+    }
+
+    pub fn with_watch(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// Looks at the table cell by cell after each operation.
+    pub fn with_shapes(mut self) -> Self {
+        self.with_shapes = true;
+        self
+    }
+
+    pub fn store(&self) -> &Store {
+        self.store.as_ref().expect("the program has opened its store")
+    }
+
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn life(&self) -> &Life {
+        &self.lives[self.lives.len() - 1]
+    }
+
+    /// All lives of the store, once the program is over. The store is closed.
+    pub fn end(mut self) -> (Vec<Life>, Sights) {
+        if let Some(store) = self.store.take() {
+            store.close().expect("closing");
+        }
+        (std::mem::take(&mut self.lives), std::mem::take(&mut self.sights))
+    }
+
+    pub fn run(&mut self, script: &[Step]) {
+        for step in script {
+            self.step(step);
+        }
+    }
+
+    /// Opens the store; everything that it shows then is durable.
+    pub fn open(&mut self) {
+        self.watch_disk();
+        let store = options(&self.disk).open(Path::new(PATH)).expect("opening");
+        self.sights.recovered += usize::from(store.stats().is_ok_and(|stats| stats.recovered));
+        self.store = Some(store);
+        let mut progress = self.progress();
+        progress.durable = progress.acked;
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Do(op) => self.run_op(op),
+            Step::Sync => {
+                self.store().sync().expect("syncing");
+                self.all_is_durable();
+            }
+            Step::Checkpoint => {
+                match self.store().growth().expect("growth").kind {
+                    Some(GrowthKind::Double) => self.sights.in_doubling += 1,
+                    Some(GrowthKind::SameSize) => self.sights.in_same_size_growth += 1,
+                    None => {}
+                }
+                self.store().checkpoint().expect("checkpoint");
+                self.all_is_durable();
+                self.sights.checkpoints += 1;
+                self.look_at_file();
+            }
+            Step::Reopen => {
+                self.store.take().expect("an open store").close().expect("closing");
+                self.all_is_durable();
+                self.open();
+            }
+            Step::Kill => {
+                self.crash(0, Crash::Kill);
+                self.open();
+                let found = self.find(self.progress().acked);
+                assert_eq!(found, self.progress().acked, "a kill lost something");
+            }
+            Step::PowerCut(seed) => {
+                self.crash(*seed, Crash::Power);
+                self.lose_what_was_lost();
+            }
+        }
+    }
+
+    fn run_op(&mut self, op: &Op) {
+        // The life may be longer than the program is: it is known beforehand then.
+        self.lives.last_mut().expect("a life").push(op.clone());
+        self.progress().begun += 1;
+        op.run(self.store()).expect("an operation");
+        self.progress().acked += 1;
+        let growth = self.store().growth().expect("growth").kind;
+        if growth != self.last_growth {
+            self.sights.doublings += usize::from(growth == Some(GrowthKind::Double));
+            self.sights.same_size_growths += usize::from(growth == Some(GrowthKind::SameSize));
+            self.last_growth = growth;
+        }
+        if self.with_shapes {
+            let shape = shape(self.store()).expect("shape");
+            self.lives.last_mut().expect("a life").set_shape(shape);
+        }
+    }
+
+    fn look_at_file(&mut self) {
+        let extents = self.store().info().expect("info").extents;
+        let count = |what: &str| extents.iter().filter(|extent| extent.what.contains(what)).count();
+        self.sights.overflow_chunks = self.sights.overflow_chunks.max(count("overflow buckets"));
+        self.sights.log_segments = self.sights.log_segments.max(count("log segment"));
+    }
+
+    fn all_is_durable(&self) {
+        let mut progress = self.progress();
+        progress.durable = progress.acked;
+    }
+
+    /// Goes on with what a crash leaves; the old store runs into the void.
+    fn crash(&mut self, seed: u64, kind: Crash) {
+        let after = self.disk.crash(seed, kind);
+        self.disk.off_call();
+        self.disk = after;
+        self.progress().disk += 1;
+        drop(self.store.take());
+    }
+
+    /// After a power cut: the store begins another life where the last one was cut off.
+    fn lose_what_was_lost(&mut self) {
+        let kept = {
+            // Seen without the watch, on a copy: which life it is must be clear before the watch is asked.
+            let copy = self.disk.crash(0, Crash::Kill);
+            let store = options(&copy).open(Path::new(PATH)).expect("opening");
+            let Progress { acked, durable, .. } = *self.progress();
+            let digest = crate::content::Digest::of(&store).expect("content");
+            self.life().find(digest, durable, acked).expect("a prefix")
+        };
+        let life = self.life().fork(kept);
+        self.lives.push(life);
+        {
+            let mut progress = self.progress();
+            progress.life += 1;
+            (progress.acked, progress.begun, progress.durable) = (kept, kept, kept);
+        }
+        self.open();
+    }
+
+    /// How many operations the store holds.
+    fn find(&self, most: usize) -> usize {
+        let digest = crate::content::Digest::of(self.store()).expect("content");
+        self.life().find(digest, 0, most).expect("a prefix")
+    }
+
+    fn watch_disk(&self) {
+        let Some(watch) = self.watch.clone() else { return };
+        let progress = Arc::clone(&self.progress);
+        self.disk.on_call(move |disk, call| {
+            let now = *progress.lock().unwrap_or_else(PoisonError::into_inner);
+            watch(disk, call, now);
+        });
+    }
+}

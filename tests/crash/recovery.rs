@@ -1,0 +1,192 @@
+//! Crash inside a recovery, and in the first writes behind it, again and again.
+//!
+//! What a completed recovery has shown must never be lost again (D13), and nothing that it found lost may come back
+//! (D1, D2). So the images of a trace are recovered under the same watch as the trace itself.
+
+use std::sync::Arc;
+
+use tophash::sim::{Call, CallKind, Crash, Moment, SimDisk};
+
+use crate::content::mix_all;
+use crate::everywhere::undisturbed;
+use crate::image::{Expected, Tally, further_ops, judge};
+use crate::life::Life;
+use crate::program::{Program, Progress, Step, Watch};
+use crate::script::{short_life, tiny_life, whole_life};
+
+/// How an image came about.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    seed: u64,
+    kind: Crash,
+    /// The power is cut after a kill.
+    then_power: bool,
+}
+
+impl Fate {
+    /// Different fates for the same moment.
+    fn each(place: u64, cuts: u64, kills: u64) -> impl Iterator<Item = Fate> {
+        let power = (0..cuts).map(move |n| (n, Crash::Power, false));
+        let kills = (0..kills).flat_map(|n| [(n, Crash::Kill, false), (n, Crash::Kill, true)]);
+        power.chain(kills).map(move |(n, kind, then_power)| {
+            let seed = mix_all(&[place, n, kind as u64, u64::from(then_power)]);
+            Fate { seed, kind, then_power }
+        })
+    }
+
+    fn image(&self, moment: &Moment) -> SimDisk {
+        let disk = moment.crash(self.seed, self.kind);
+        if self.then_power { disk.crash(self.seed, Crash::Power) } else { disk }
+    }
+
+    /// How many operations are there at least.
+    fn least(&self, now: Progress) -> usize {
+        if self.kind == Crash::Kill && !self.then_power { now.acked } else { now.durable }
+    }
+
+    /// How far a program is that begins with this image: `at` operations are there. After a power cut, what is there
+    /// is on the disk; after a kill, it may be in the page cache alone.
+    fn progress(&self, now: Progress, at: usize) -> Progress {
+        let in_cache = self.kind == Crash::Kill && !self.then_power;
+        Progress::at(at, if in_cache { now.durable.min(at) } else { at })
+    }
+}
+
+/// Recovers an image and writes to it, under a watch that crashes it everywhere; as deep as the plan says.
+fn torment(
+    moment: Arc<Moment>,
+    fate: Fate,
+    life: &Life,
+    now: Progress,
+    plan: Plan,
+    tally: &Arc<Tally>,
+    trail: String,
+) {
+    let trail = format!("{trail} / {fate:?}");
+    let expected = Expected { life, least: fate.least(now), most: now.begun };
+    let mut found = None;
+    tally.image(
+        || trail.clone(),
+        || {
+            found = Some(judge(&fate.image(&moment), expected)?.1);
+            Ok(())
+        },
+    );
+    let (Some(at), true) = (found, plan.depth > 0) else { return };
+
+    let steps = first_steps(&life.fork(at), fate.seed % 1000);
+    let mut full = life.fork(at);
+    steps.iter().for_each(|step| {
+        if let Step::Do(op) = step {
+            full.push(op.clone())
+        }
+    });
+    let (full, tally) = (Arc::new(full), Arc::clone(tally));
+    let begun = fate.progress(now, at);
+    let (watched, judged, its_trail) = (Arc::clone(&full), Arc::clone(&tally), trail.clone());
+    let watch: Watch = Arc::new(move |disk: &SimDisk, call: &Call, now: Progress| {
+        let skip = call.kind == CallKind::Store && !mix_all(&[fate.seed, call.number]).is_multiple_of(3);
+        if skip || !changes_the_disk(call.kind) {
+            return;
+        }
+        judged.point();
+        let moment = Arc::new(disk.freeze());
+        let place = mix_all(&[fate.seed, call.number]);
+        let deeper = place.is_multiple_of(plan.deeper);
+        // Before a sync, most is at stake.
+        let (cuts, kills) = if call.kind == CallKind::Sync { (12, 1) } else { (2, place % 2) };
+        for (n, fate) in Fate::each(place, cuts, kills).enumerate() {
+            let depth = if deeper && n % 2 == 0 { plan.depth - 1 } else { 0 };
+            let trail = format!("{its_trail} / {:?} {} {now:?}", call.kind, call.number);
+            torment(Arc::clone(&moment), fate, &watched, now, Plan { depth, ..plan }, &judged, trail);
+        }
+    });
+    tally.image(
+        || trail.clone(),
+        || {
+            let mut program = Program::new(fate.image(&moment), life.fork(at), begun).with_watch(watch);
+            program.open();
+            program.run(&steps);
+            program.end();
+            Ok(())
+        },
+    );
+}
+
+/// Before any other call a crash leaves what one before the next of these leaves.
+fn changes_the_disk(kind: CallKind) -> bool {
+    use CallKind::{Allocated, IsAt, Length, Lock, Map, Open, Read};
+    ![Allocated, IsAt, Length, Lock, Map, Open, Read].contains(&kind)
+}
+
+/// What a program does after a recovery: writes to what it found, with each way to make it durable.
+fn first_steps(life: &Life, salt: u64) -> Vec<Step> {
+    let ops = further_ops(life, salt);
+    let mut steps: Vec<Step> = ops.iter().cloned().map(Step::Do).collect();
+    steps.insert(3, Step::Sync);
+    let again = further_ops(life, salt + 1000);
+    steps.extend(again[..2].iter().cloned().map(Step::Do));
+    steps.push(Step::Checkpoint);
+    steps.extend(again[2..4].iter().cloned().map(Step::Do));
+    steps
+}
+
+/// How thoroughly recoveries are crashed.
+#[derive(Clone, Copy)]
+struct Plan {
+    disk_seed: u64,
+    /// One call in so many, and one store in three times as many.
+    every: u64,
+    /// Power cuts of each such moment.
+    cuts: u64,
+    depth: u32,
+    /// One moment in so many is where the next crash is looked at as closely.
+    deeper: u64,
+}
+
+/// Torments images of some moments of a script.
+fn crash_recoveries(name: &'static str, script: Vec<Step>, plan: Plan) {
+    let Plan { disk_seed, every, .. } = plan;
+    let lives = Arc::new(undisturbed(&script, disk_seed).0);
+    let tally = Arc::new(Tally::new(name));
+    let (watched, judged) = (Arc::clone(&lives), Arc::clone(&tally));
+    let watch = move |disk: &SimDisk, call: &Call, now: Progress| {
+        let place = mix_all(&[disk_seed, now.disk as u64, call.number]);
+        let every = if call.kind == CallKind::Store { every * 3 } else { every };
+        if !place.is_multiple_of(every) || !changes_the_disk(call.kind) {
+            return;
+        }
+        judged.point();
+        let moment = Arc::new(disk.freeze());
+        let cuts = if call.kind == CallKind::Sync { plan.cuts * 3 } else { plan.cuts };
+        for fate in Fate::each(place, cuts, 1) {
+            let trail = format!("disk {} {:?} {} {now:?}", now.disk, call.kind, call.number);
+            torment(Arc::clone(&moment), fate, &watched[now.life], now, plan, &judged, trail);
+        }
+    };
+    let mut program = Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default())
+        .with_shapes()
+        .with_watch(Arc::new(watch));
+    program.open();
+    program.run(&script);
+    program.end();
+    tally.end();
+}
+
+#[test]
+fn recoveries_of_a_whole_life_can_be_cut_short() {
+    let plan = Plan { disk_seed: 4, every: 60, cuts: 1, depth: 1, deeper: 41 };
+    crash_recoveries("recoveries of a whole life", whole_life(), plan);
+}
+
+#[test]
+fn recoveries_of_a_short_life_can_be_cut_short_again_and_again() {
+    let plan = Plan { disk_seed: 5, every: 12, cuts: 1, depth: 2, deeper: 61 };
+    crash_recoveries("recoveries of a short life", short_life(), plan);
+}
+
+#[test]
+fn recoveries_of_a_tiny_life_can_be_cut_short_anywhere() {
+    let plan = Plan { disk_seed: 6, every: 1, cuts: 3, depth: 1, deeper: 41 };
+    crash_recoveries("recoveries of a tiny life", tiny_life(), plan);
+}

@@ -1,0 +1,245 @@
+//! The main trace: everything that a store does in its life, in small.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use tophash::report::WhichArray;
+
+use crate::content::{Key, Payload};
+use crate::image::scratch;
+use crate::life::Op;
+use crate::program::{PATH, Step};
+
+/// Bytes of an ordinary value; records of these are all of one size.
+pub const ORDINARY: usize = 26;
+
+/// Keys of which the low five bits of the hash are the same, for each of the 32 values.
+fn groups() -> &'static BTreeMap<u64, Vec<Key>> {
+    static GROUPS: OnceLock<BTreeMap<u64, Vec<Key>>> = OnceLock::new();
+    GROUPS.get_or_init(|| {
+        let store = scratch().open(Path::new(PATH)).unwrap();
+        (0..8000).for_each(|n| drop(store.insert(format!("k{n:05}"), "").unwrap()));
+        let mut groups: BTreeMap<u64, Vec<Key>> = BTreeMap::new();
+        for bucket in store.buckets(WhichArray::Current) {
+            let bucket = bucket.unwrap();
+            let keys = bucket.chain.iter().flat_map(|link| &link.cells).filter_map(|cell| cell.key.clone());
+            groups.entry(bucket.index % 32).or_default().extend(keys);
+        }
+        groups.values_mut().for_each(|keys| keys.sort());
+        groups
+    })
+}
+
+/// Writes scripts.
+#[derive(Default)]
+pub struct Script {
+    steps: Vec<Step>,
+    next_id: u64,
+    /// How many keys of each group were taken.
+    taken: BTreeMap<u64, usize>,
+}
+
+impl Script {
+    /// A key that was never used, in the bucket with this number of a table of 32 buckets.
+    pub fn key_in(&mut self, bucket: u64) -> Key {
+        let taken = self.taken.entry(bucket).or_default();
+        *taken += 1;
+        groups()[&bucket][*taken - 1].clone()
+    }
+
+    /// A key that was never used.
+    pub fn key(&mut self) -> Key {
+        self.key_in((self.next_id * 7) % 32)
+    }
+
+    pub fn insert(&mut self, key: &Key, len: usize) {
+        self.next_id += 1;
+        self.steps.push(Step::Do(Op::Insert(key.clone(), Payload::new(self.next_id, len))));
+    }
+
+    /// New keys with ordinary values; a sync after each `sync_every` of them.
+    pub fn insert_new(&mut self, count: usize, sync_every: usize) -> Vec<Key> {
+        let keys: Vec<Key> = (0..count)
+            .map(|n| {
+                let key = self.key();
+                self.insert(&key, ORDINARY);
+                if n % sync_every == sync_every - 1 {
+                    self.sync();
+                }
+                key
+            })
+            .collect();
+        keys
+    }
+
+    /// New keys whose buckets are the same in a table of `buckets` buckets.
+    pub fn insert_into(&mut self, bucket: u64, buckets: u64, count: usize) -> Vec<Key> {
+        let alike = 32 / buckets;
+        (0..count as u64)
+            .map(|n| {
+                let key = self.key_in(bucket + n % alike * buckets);
+                self.insert(&key, ORDINARY);
+                key
+            })
+            .collect()
+    }
+
+    pub fn remove(&mut self, key: &Key) {
+        self.steps.push(Step::Do(Op::Remove(key.clone())));
+    }
+
+    pub fn clear(&mut self) {
+        self.steps.push(Step::Do(Op::Clear));
+    }
+
+    pub fn sync(&mut self) {
+        self.steps.push(Step::Sync);
+    }
+
+    pub fn checkpoint(&mut self) {
+        self.steps.push(Step::Checkpoint);
+    }
+
+    pub fn push(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    pub fn end(self) -> Vec<Step> {
+        self.steps
+    }
+}
+
+/// A whole life: growths of both kinds with checkpoints in their midst, overflow chunks, several segments, large
+/// records, replacements, removals, a clear, clean and unclean ends of sessions.
+pub fn whole_life() -> Vec<Step> {
+    let mut script = Script::default();
+
+    // Growth to the same size, at B = 3: two chains one after the other leave many nearly empty overflow buckets.
+    let residents = script.insert_new(6, 3);
+    let first = script.insert_into(0, 8, 44);
+    script.checkpoint();
+    for (n, key) in first.iter().enumerate() {
+        script.remove(key);
+        if n % 16 == 15 {
+            script.sync();
+        }
+    }
+    let second = script.insert_into(1, 8, 27);
+    script.checkpoint();
+    script.insert_new(1, 2);
+    script.checkpoint();
+    script.insert(&residents[0], ORDINARY);
+    script.remove(&second[3]);
+    script.insert_new(4, 3);
+    // All is synced, so that closing appends nothing.
+    script.sync();
+    script.push(Step::Reopen);
+
+    // Doublings, B = 3 to 5, and a log of several segments with large records.
+    let more = script.insert_new(40, 9);
+    script.insert(&residents[1], 70_000);
+    script.insert(&b"".to_vec(), 0);
+    for &key in [&more[0], &more[1], &residents[2], &more[2]].iter() {
+        script.insert(key, 15_000);
+        script.insert(key, 7);
+    }
+    script.sync();
+    script.insert(&more[3], 20_000);
+    script.insert_new(29, 10);
+    script.checkpoint();
+    script.insert_new(3, 2);
+    script.checkpoint();
+    script.insert(&b"k".repeat(300), 40);
+    script.insert_new(6, 4);
+    script.push(Step::Kill);
+
+    for key in &more[4..10] {
+        script.insert(key, ORDINARY);
+    }
+    script.remove(&more[11]);
+    script.sync();
+    script.insert_new(10, 100);
+    script.push(Step::PowerCut(1));
+
+    script.insert_new(12, 5);
+    script.checkpoint();
+    script.clear();
+    script.insert_new(5, 5);
+    script.clear();
+    script.insert_new(25, 8);
+    script.push(Step::Reopen);
+
+    // An overflow chunk at B = 5, then a doubling that retires it.
+    script.insert_into(3, 32, 170);
+    script.checkpoint();
+    let last = script.insert_new(14, 5);
+    script.checkpoint();
+    script.insert_new(25, 9);
+    last[..6].iter().for_each(|key| script.remove(key));
+    script.checkpoint();
+    script.insert_new(5, 9);
+    script.end()
+}
+
+/// A small store with a doubling, a checkpoint in its midst, and clean and unclean ends.
+pub fn short_life() -> Vec<Step> {
+    let mut script = Script::default();
+    let keys = script.insert_new(10, 4);
+    script.sync();
+    script.push(Step::Reopen);
+    script.insert_into(5, 8, 30);
+    script.remove(&keys[1]);
+    script.insert(&keys[2], ORDINARY);
+    script.checkpoint();
+    script.insert_new(14, 6);
+    script.checkpoint();
+    script.insert_new(2, 6);
+    script.push(Step::Kill);
+    script.insert_new(4, 3);
+    script.checkpoint();
+    script.insert(&keys[3], 3000);
+    script.insert_new(3, 4);
+    script.push(Step::PowerCut(1));
+    script.insert_new(5, 3);
+    script.clear();
+    script.insert_new(5, 4);
+    script.push(Step::Reopen);
+    script.insert_new(3, 4);
+    script.end()
+}
+
+/// The least that has a clean end and an unclean one, with a fresh segment behind it.
+pub fn tiny_life() -> Vec<Step> {
+    let mut script = Script::default();
+    script.insert_new(2, 2);
+    script.push(Step::Reopen);
+    script.insert_new(1, 5);
+    script.push(Step::Kill);
+    script.insert_new(3, 5);
+    script.end()
+}
+
+/// A life without crashes of its own: growths, checkpoints in their midst, several segments, clean ends.
+pub fn unlucky_life() -> Vec<Step> {
+    let mut script = Script::default();
+    let keys = script.insert_new(8, 5);
+    script.insert_into(2, 8, 30);
+    script.checkpoint();
+    script.remove(&keys[1]);
+    script.insert(&keys[2], 60_000);
+    script.insert(&keys[3], 30_000);
+    script.insert_new(14, 9);
+    script.checkpoint();
+    script.insert_new(3, 5);
+    script.sync();
+    script.push(Step::Reopen);
+    script.insert_new(6, 5);
+    script.insert(&keys[4], 70_000);
+    script.checkpoint();
+    script.clear();
+    script.insert_new(6, 4);
+    script.checkpoint();
+    script.insert_new(3, 4);
+    script.end()
+}

@@ -1,0 +1,204 @@
+//! Writers and readers at work while a sync or a checkpoint is under way, and crashes in its midst (D4, D5, D7, D10).
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use tophash::sim::{Call, CallKind, Crash, Failure, Fault, SimDisk, When};
+use tophash::{Error, Options, Store};
+
+use crate::content::{Payload, mix_all};
+use crate::image::{Expected, Tally, goes_on, judge};
+use crate::life::{Life, Op};
+use crate::program::{PATH, options};
+
+/// A table of several pages.
+fn roomy(disk: &SimDisk) -> Options {
+    options(disk).capacity(1200)
+}
+
+fn key(n: u64) -> Vec<u8> {
+    format!("k{n:05}").into_bytes()
+}
+
+fn insert(n: u64, id: u64) -> Op {
+    Op::Insert(key(n), Payload::new(id, 26))
+}
+
+/// How far the writers are.
+#[derive(Default)]
+struct Counts {
+    begun: AtomicUsize,
+    acked: AtomicUsize,
+    durable: AtomicUsize,
+}
+
+/// A second thread that does the next operation of a list whenever it is asked to.
+struct Assistant {
+    ask: Sender<()>,
+    done: Mutex<Receiver<()>>,
+}
+
+impl Assistant {
+    fn start(store: Store, ops: Vec<Op>, counts: Arc<Counts>) -> (Self, thread::JoinHandle<Store>) {
+        let (ask, asked) = channel();
+        let (say, done) = channel();
+        let thread = thread::spawn(move || {
+            for op in ops {
+                if asked.recv().is_err() {
+                    break;
+                }
+                counts.begun.fetch_add(1, Ordering::SeqCst);
+                op.run(&store).unwrap();
+                counts.acked.fetch_add(1, Ordering::SeqCst);
+                let _ = say.send(());
+            }
+            store
+        });
+        (Assistant { ask, done: Mutex::new(done) }, thread)
+    }
+
+    /// Has one operation done. It is never to wait for the checkpoint or the sync that is under way.
+    fn work(&self) {
+        if self.ask.send(()).is_ok() {
+            let done = self.done.lock().unwrap().recv_timeout(Duration::from_secs(20));
+            assert!(done.is_ok(), "a write waits for a sync or a checkpoint");
+        }
+    }
+}
+
+/// What a test does in the main thread, while the assistant writes.
+type Task = fn(&Store) -> tophash::Result<()>;
+
+/// Runs `task` again and again; at each of its calls `per_call` operations are done by another thread, and crashed.
+fn writes_during(name: &'static str, task: Task, times: usize, per_call: usize) {
+    let disk = SimDisk::new(11);
+    let mut life = Life::new();
+    (0..300).for_each(|n| life.push(insert(n, n)));
+    let store = roomy(&disk).open(Path::new(PATH)).unwrap();
+    for n in 0..300 {
+        insert(n, n).run(&store).unwrap();
+    }
+    store.checkpoint().unwrap();
+
+    // New keys, replacements and removals, all over the table.
+    let ops: Vec<Op> = (0..600u64)
+        .map(|n| match mix_all(&[n]) % 4 {
+            0 => Op::Remove(key(mix_all(&[n, 1]) % 300)),
+            1 => insert(mix_all(&[n, 1]) % 300, 1000 + n),
+            _ => insert(300 + n, 1000 + n),
+        })
+        .collect();
+    ops.iter().for_each(|op| life.push(op.clone()));
+    let counts = Arc::new(Counts::default());
+    for count in [&counts.begun, &counts.acked, &counts.durable] {
+        count.store(300, Ordering::SeqCst);
+    }
+    let (assistant, thread) = Assistant::start(store.clone(), ops, Arc::clone(&counts));
+    let assistant = Arc::new(assistant);
+
+    let (life, tally) = (Arc::new(life), Arc::new(Tally::new(name)));
+    let main = thread::current().id();
+    let busy = Arc::new(AtomicBool::new(false));
+    let watch = {
+        let (life, tally, counts) = (Arc::clone(&life), Arc::clone(&tally), Arc::clone(&counts));
+        let (assistant, busy) = (Arc::clone(&assistant), Arc::clone(&busy));
+        move |disk: &SimDisk, call: &Call| {
+            let mine = thread::current().id() == main;
+            if mine && !busy.load(Ordering::SeqCst) {
+                return;
+            }
+            if mine && call.kind != CallKind::Store {
+                (0..per_call).for_each(|_| assistant.work());
+            }
+            if !mine && !call.number.is_multiple_of(5) {
+                return;
+            }
+            tally.point();
+            let moment = disk.freeze();
+            let [begun, acked, durable] =
+                [&counts.begun, &counts.acked, &counts.durable].map(|count| count.load(Ordering::SeqCst));
+            for n in 0..if mine { 12 } else { 3 } {
+                let seed = mix_all(&[call.number, n]);
+                let (kind, least) = if n % 3 == 2 { (Crash::Kill, acked) } else { (Crash::Power, durable) };
+                let expected = Expected { life: &life, least, most: begun };
+                let label = || format!("{call:?} mine {mine} {kind:?} {durable} {acked} {begun}");
+                tally.image(label, || {
+                    let image = moment.crash(seed, kind);
+                    let (store, at) = judge(&image, expected)?;
+                    if n == 0 { goes_on(&image, store, &life, at) } else { Ok(()) }
+                });
+            }
+        }
+    };
+    disk.on_call(watch);
+    for _ in 0..times {
+        assistant.work();
+        let covered = counts.acked.load(Ordering::SeqCst);
+        busy.store(true, Ordering::SeqCst);
+        task(&store).unwrap();
+        busy.store(false, Ordering::SeqCst);
+        counts.durable.store(covered, Ordering::SeqCst);
+    }
+    disk.off_call();
+    drop(assistant);
+    drop(store);
+    let store = thread.join().unwrap();
+    let at = counts.acked.load(Ordering::SeqCst);
+    assert!(at > 340, "the assistant had work: {at}");
+    goes_on(&disk, store, &life, at).unwrap();
+    tally.end();
+}
+
+#[test]
+fn writes_go_on_during_a_checkpoint() {
+    writes_during("writes during a checkpoint", Store::checkpoint, 6, 3);
+}
+
+/// A sync covers nothing that is appended while it runs; neither may its mark.
+#[test]
+fn writes_go_on_during_a_sync() {
+    writes_during("writes during a sync", Store::sync, 40, 2);
+}
+
+/// Two syncs in flight could let one of them lie (D5).
+#[test]
+fn syncs_take_turns_and_a_failed_one_fails_those_that_wait() {
+    let disk = SimDisk::new(12);
+    let store = options(&disk).open(Path::new(PATH)).unwrap();
+    let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let seen = Arc::clone(&inside);
+    disk.on_call(move |_, call| {
+        if call.kind == CallKind::Sync {
+            let now = seen.0.fetch_add(1, Ordering::SeqCst) + 1;
+            seen.1.fetch_max(now, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(5));
+            seen.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let write_and_sync = |thread: u64, n: u64| {
+        store.insert(key(thread * 100 + n), "value")?;
+        store.sync()
+    };
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || (0..5).for_each(|n| write_and_sync(thread, n).unwrap()));
+        }
+    });
+    assert_eq!(inside.1.load(Ordering::SeqCst), 1, "syncs in flight at the same time");
+
+    disk.fail(Fault { when: When::Once(0), kind: Some(CallKind::Sync), failure: Failure::Io });
+    let results = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || write_and_sync(thread, 50))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    let failed = results.iter().filter(|result| matches!(result, Err(Error::Io { .. }))).count();
+    let refused = results.iter().filter(|result| matches!(result, Err(Error::Poisoned))).count();
+    assert_eq!((failed, refused), (1, 3), "{results:?}");
+    assert!(matches!(store.insert("key", "value"), Err(Error::Poisoned)));
+    assert_eq!(store.get(key(3)).unwrap().unwrap(), "value", "reads go on");
+    assert!(matches!(store.close(), Err(Error::Poisoned)));
+}

@@ -1,0 +1,135 @@
+//! No room: a file that may not become longer, a file system that is full.
+
+mod common;
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use common::cells::Cells;
+use common::fork::{in_fork, limit_file_bytes};
+use common::{Model, Place, Random, check_equal, copy_as_if_killed, key};
+use tophash::{Error, Options, Store};
+
+/// The last checkpoint fails, and the handle is dropped with segments that no header names: the log must stay whole.
+#[test]
+fn a_close_that_fails_says_so_and_loses_nothing() {
+    let place = Place::new();
+    let path = place.file("a.tophash");
+    let value = |n| Random(n).bytes(1_500);
+    in_fork(|| {
+        let store = Options::new().background(false).open(&path).unwrap();
+        (0..400).for_each(|n| drop(store.insert(key(n), value(n)).unwrap()));
+        // No write beyond the header slots succeeds; stores into mapped segments do.
+        limit_file_bytes(Some(8192));
+        let error = store.close().expect_err("there is no room for a checkpoint");
+        assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    });
+    let store = Store::open(&path).unwrap();
+    assert!(store.stats().unwrap().recovered);
+    check_equal(&store, &(0..400).map(|n| (key(n), value(n))).collect(), []);
+}
+
+/// Inserts new keys from `next` on until there is no room; an insert that failed has changed nothing.
+fn insert_until_full(store: &Store, model: &mut Model, mut next: u64, value_bytes: usize) {
+    loop {
+        let value = Random(next).bytes(value_bytes);
+        match store.insert(key(next), &value) {
+            Ok(previous) => assert!(previous.is_none()),
+            Err(Error::NoSpace { .. }) => break,
+            Err(error) => panic!("{error}"),
+        }
+        model.insert(key(next), value);
+        next += 1;
+    }
+    check_equal(store, model, [key(next)]);
+}
+
+/// A growth that can't be afforded is put off (D18), and the replay puts it off at the same place (D15).
+#[test]
+fn a_growth_without_room_is_put_off() {
+    let place = Place::new();
+    let (path, killed) = (place.file("a.tophash"), place.file("killed.tophash"));
+    in_fork(|| {
+        let store = Options::new().background(false).open(&path).unwrap();
+        let mut model = Model::new();
+        for n in 0..6_600 {
+            store.insert(key(n), []).unwrap();
+            model.insert(key(n), Vec::new());
+        }
+        let before = store.growth().unwrap();
+        assert_eq!((before.b, before.kind), (10, None));
+
+        limit_file_bytes(Some(std::fs::metadata(&path).unwrap().len()));
+        insert_until_full(&store, &mut model, 6_600, 0);
+        assert!(model.len() > 6_656 && store.growth().unwrap() == before, "the table is more than full");
+
+        limit_file_bytes(None);
+        copy_as_if_killed(&store, &path, &killed);
+        let again = Options::new().read_only(true).open(&killed).unwrap();
+        Cells::of(&again).assert_same_as(&Cells::of(&store));
+
+        store.insert("there is room again", []).unwrap();
+        model.insert(b"there is room again".to_vec(), Vec::new());
+        assert!(store.growth().unwrap().kind.is_some(), "the growth begins now");
+        check_equal(&store, &model, []);
+        store.close().unwrap();
+        check_equal(&Store::open(&path).unwrap(), &model, []);
+    });
+}
+
+/// Gives this process a file system of its own at `place`, of so many bytes. Not everybody may.
+fn mount_small_file_system(place: &Path, bytes: u64) -> bool {
+    let target = CString::new(place.as_os_str().as_bytes()).unwrap();
+    let size = CString::new(format!("size={bytes}")).unwrap();
+    // SAFETY: changes what this forked process sees, and nothing else; the strings end in zero and outlive the call.
+    unsafe {
+        (libc::unshare(libc::CLONE_NEWNS) == 0 || libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) == 0)
+            && libc::mount(
+                c"none".as_ptr(),
+                c"/".as_ptr(),
+                c"".as_ptr(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                c"".as_ptr().cast(),
+            ) == 0
+            && libc::mount(c"tmpfs".as_ptr(), target.as_ptr(), c"tmpfs".as_ptr(), 0, size.as_ptr().cast())
+                == 0
+    }
+}
+
+/// On a full file system a store into a mapping would be a SIGBUS. The store says so before, keeps what it has, also
+/// when it is killed, and can be emptied.
+#[test]
+fn a_store_on_a_full_file_system_keeps_what_it_has_and_can_be_emptied() {
+    for value_bytes in [4_000, 9_000] {
+        let place = Place::new();
+        in_fork(|| {
+            if !mount_small_file_system(place.path(), 4 << 20) {
+                eprintln!("skipped: this process may not mount a file system of its own");
+                return;
+            }
+            let path = place.file("a.tophash");
+            let options = Options::new().background(false).checkpoint_bytes(100_000);
+            in_fork(|| {
+                let store = options.clone().open(&path).unwrap();
+                insert_until_full(&store, &mut Model::new(), 0, value_bytes);
+                // As if killed: the process ends here, and nothing is dropped.
+                std::mem::forget(store);
+            });
+
+            let store = options.clone().open(&path).unwrap();
+            let mut model: Model = (0..store.len()).map(|n| (key(n), Random(n).bytes(value_bytes))).collect();
+            assert!(model.len() > 300);
+            check_equal(&store, &model, []);
+            for n in 0..100 {
+                assert!(store.remove(key(n)).unwrap().is_some());
+                model.remove(&key(n));
+            }
+            check_equal(&store, &model, (0..100).map(key));
+            store.clear().unwrap();
+            store.checkpoint().unwrap();
+            store.close().unwrap();
+            check_equal(&options.open(&path).unwrap(), &Model::new(), (0..100).map(key));
+        });
+    }
+}
