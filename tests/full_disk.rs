@@ -80,14 +80,30 @@ fn a_growth_without_room_is_put_off() {
 
 /// Gives this forked process a file system of its own in memory, at `place`. Not everybody may.
 fn mount_file_system(place: &Path, bytes: u64) -> bool {
-    // SAFETY: changes what this process sees, and nothing else; the strings end in zero and outlive the calls.
-    let alone = unsafe {
-        let namespaces = [libc::CLONE_NEWNS, libc::CLONE_NEWUSER | libc::CLONE_NEWNS];
-        let (root, none) = (c"/".as_ptr(), c"".as_ptr());
-        namespaces.into_iter().any(|flags| libc::unshare(flags) == 0)
-            && libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) == 0
-    };
-    alone && mount(place, bytes, 0)
+    if !unshare_mounts() {
+        return false;
+    }
+    let (root, none) = (c"/".as_ptr(), c"".as_ptr());
+    // SAFETY: the strings end in zero and outlive the call.
+    let private = unsafe { libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) };
+    private == 0 && mount(place, bytes, 0)
+}
+
+/// From now on what this forked process mounts nobody else sees. Without privileges, as the root of a name space.
+fn unshare_mounts() -> bool {
+    // SAFETY: these change and tell what this process sees, and nothing else.
+    let (mounts, user, group) =
+        unsafe { (libc::unshare(libc::CLONE_NEWNS), libc::geteuid(), libc::getegid()) };
+    if mounts == 0 {
+        return true;
+    }
+    // SAFETY: as above.
+    let users = unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) };
+    let write = |file, line: String| std::fs::write(file, line).is_ok();
+    users == 0
+        && write("/proc/self/setgroups", "deny".into())
+        && write("/proc/self/uid_map", format!("0 {user} 1"))
+        && write("/proc/self/gid_map", format!("0 {group} 1"))
 }
 
 fn mount(place: &Path, bytes: u64, flags: libc::c_ulong) -> bool {

@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 
 use common::{Model, Place, Random, check_verified, key};
 use tophash::report::GrowthKind;
@@ -233,28 +234,33 @@ impl Drop for StopAtTheEnd<'_> {
     }
 }
 
-/// One thread writes, all it can; the others read what is there throughout.
-fn beside_a_writer(store: &Store, reader: impl Fn(u64) + Sync, write: impl FnOnce()) {
+/// One thread writes, again and again until two others have read a few times; they read what is there throughout.
+fn beside_a_writer(store: &Store, reader: impl Fn(u64) + Sync, write: impl Fn()) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..2)
-            .map(|seed| {
-                let (stop, reader) = (&stop, &reader);
-                scope.spawn(move || {
-                    let mut rounds = seed;
-                    while !stop.load(Ordering::Relaxed) {
-                        reader(rounds);
-                        rounds += 2;
+        let start_reader = |first: u64| {
+            let (stop, reader) = (&stop, &reader);
+            let (tell, told) = mpsc::channel();
+            scope.spawn(move || {
+                for round in (first..).step_by(2) {
+                    reader(round);
+                    if round > 4 {
+                        let _ = tell.send(());
                     }
-                    rounds
-                })
-            })
-            .collect();
-        {
-            let _stop = StopAtTheEnd(&stop);
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            told
+        };
+        let mut waiting = vec![start_reader(0), start_reader(1)];
+        let _stop = StopAtTheEnd(&stop);
+        while !waiting.is_empty() {
             write();
+            // A reader that has panicked tells nothing more; the scope reports it.
+            waiting.retain(|told| matches!(told.try_recv(), Err(mpsc::TryRecvError::Empty)));
         }
-        readers.into_iter().for_each(|reader| assert!(reader.join().unwrap() > 2, "nothing was read"));
     });
     check_verified(store);
 }
@@ -355,11 +361,11 @@ fn iterators_never_miss_a_key_that_is_there_throughout() {
     let place = Place::new();
     let store = Options::new().checkpoint_bytes(200_000).open(place.file("a.tophash")).unwrap();
     (0..STABLE).for_each(|n| insert(&store, n));
+    let numbers: HashMap<_, _> = (0..STABLE).map(|n| (key(n), n)).collect();
     let reader = |_| {
         let mut seen = vec![0; STABLE as usize];
         for found in store.keys() {
-            let found = found.unwrap();
-            if let Some(n) = (0..STABLE).find(|&n| found == key(n)) {
+            if let Some(&n) = numbers.get(&found.unwrap()[..]) {
                 seen[n as usize] += 1;
             }
         }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::Place;
-use tophash::report::Stats;
+use tophash::report::{GrowthKind, Stats};
 use tophash::{HashKind, Options};
 
 /// Buckets of the tables that are measured: 2^14. Larger ones come nearer to Go's figures, and take longer.
@@ -72,4 +72,19 @@ fn rapidhash_spreads_as_well() {
 #[test]
 fn a_table_that_has_grown_is_as_good_as_one_that_was_made_so() {
     assert_like_go(&at_maximal_load(6.5, 0, HashKind::Sip13), GO[5]);
+}
+
+#[test]
+fn one_key_more_than_the_load_factor_allows_begins_a_growth() {
+    let place = Place::in_memory();
+    for (load_factor, most) in [(4.0, 64), (6.5, 104), (8.0, 128)] {
+        let options = Options::new().load_factor(load_factor).capacity(most);
+        let store = options.open(place.file(&format!("{most}.tophash"))).unwrap();
+        (0..most).for_each(|n| drop(store.insert(n.to_le_bytes(), []).unwrap()));
+        assert_eq!(store.growth().unwrap().kind, None);
+        store.insert(0u64.to_le_bytes(), "replaced").unwrap();
+        assert_eq!(store.growth().unwrap().kind, None, "no new key");
+        store.insert(most.to_le_bytes(), []).unwrap();
+        assert_eq!(store.growth().unwrap().kind, Some(GrowthKind::Double));
+    }
 }

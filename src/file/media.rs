@@ -162,7 +162,7 @@ impl Media for RealFile {
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(&self.0, flags, offset, len) {
+        match rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.0, flags, offset, len)) {
             Err(rustix::io::Errno::OPNOTSUPP) => self.overwrite_with_zeros(offset, len),
             other => Ok(other?),
         }

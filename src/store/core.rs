@@ -326,7 +326,7 @@ fn fill_random(bytes: &mut [u8]) -> Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {
         let flags = rustix::rand::GetRandomFlags::empty();
-        filled += rustix::rand::getrandom(&mut bytes[filled..], flags)
+        filled += rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut bytes[filled..], flags))
             .map_err(|errno| Error::Io { action: "getting random numbers", source: errno.into() })?;
     }
     Ok(())

@@ -1,28 +1,51 @@
-//! Crash at every call of a whole life.
+//! Crash at every call of a whole life, and of shorter ones under other options.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use tophash::sim::{CallKind, Crash, SimDisk};
+use tophash::Options;
+use tophash::sim::{Call, CallKind, Crash, Moment, SimDisk};
 
 use crate::content::mix_all;
-use crate::image::{Expected, Tally, goes_on, judge, judge_read_only};
+use crate::image::{Expected, Tally, abandon, goes_on, judge, judge_read_only};
 use crate::life::Life;
-use crate::program::{Program, Progress, Sights, Step};
-use crate::script::whole_life;
+use crate::program::{PATH, Program, Progress, Sights, Step, cramped, immediate, options};
+use crate::script::{short_life, whole_life};
 
-const DISK_SEED: u64 = 3;
+/// What runs, and which of its moments a test looks at.
+#[derive(Clone, Copy)]
+struct Setting {
+    name: &'static str,
+    script: fn() -> Vec<Step>,
+    options: fn(&SimDisk) -> Options,
+    /// What is acknowledged is durable.
+    immediate: bool,
+    /// Power cuts of each call.
+    cuts: u64,
+    /// The moments whose number has this remainder, divided by the second.
+    part: (u64, u64),
+}
 
-/// Runs the script undisturbed.
-pub fn undisturbed(script: &[Step], disk_seed: u64) -> (Vec<Life>, Sights) {
-    let mut program = Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default()).with_shapes();
-    program.open();
-    program.run(script);
-    program.end()
+const WHOLE_LIFE: Setting =
+    Setting { name: "", script: whole_life, options, immediate: false, cuts: 52, part: (0, 2) };
+
+impl Setting {
+    fn program(&self) -> Program {
+        Program::new(SimDisk::new(3), Life::new(), Progress::default())
+            .with_options(self.options)
+            .all_immediate(self.immediate)
+            .with_shapes()
+    }
+
+    /// Runs the script undisturbed.
+    fn undisturbed(&self) -> (Vec<Life>, Sights) {
+        self.program().run_whole(&(self.script)())
+    }
 }
 
 #[test]
 fn the_script_shows_what_it_should() {
-    let (lives, sights) = undisturbed(&whole_life(), DISK_SEED);
+    let (lives, sights) = WHOLE_LIFE.undisturbed();
     println!("{sights:?}, {} operations", lives.iter().map(Life::len).sum::<usize>());
     assert!(sights.doublings >= 3 && sights.same_size_growths >= 1, "{sights:?}");
     assert!(sights.in_doubling >= 2 && sights.in_same_size_growth >= 1, "{sights:?}");
@@ -30,26 +53,20 @@ fn the_script_shows_what_it_should() {
     assert_eq!(lives.len(), 2, "one power cut");
 }
 
-/// Which share of the moments a test looks at.
-struct Part {
-    number: u64,
-    of: u64,
-}
-
-/// At each call 52 power cuts, four kills, and four kills that a power cut follows; at each sixth store the same, at
-/// the others a few.
-fn crash_everywhere(name: &'static str, part: Part) {
-    let script = whole_life();
-    let lives = Arc::new(undisturbed(&script, DISK_SEED).0);
-    let tally = Arc::new(Tally::new(name));
+/// At each call of its part, and at each sixth store, that many power cuts, four kills, and four kills that a power
+/// cut follows; at the other stores a few.
+fn crash_everywhere(setting: Setting) {
+    let lives = Arc::new(setting.undisturbed().0);
+    let tally = Arc::new(Tally::new(setting.name));
     let (watched, judged) = (Arc::clone(&lives), Arc::clone(&tally));
-    let watch = move |disk: &SimDisk, call: &tophash::sim::Call, now: Progress| {
-        if call.number % part.of != part.number {
+    let (remainder, parts) = setting.part;
+    let watch = move |disk: &SimDisk, call: &Call, now: Progress| {
+        if call.number % parts != remainder {
             return;
         }
         judged.point();
-        let all = call.kind != CallKind::Store || (call.number / part.of).is_multiple_of(6);
-        let (cuts, kills) = if all { (52, 4) } else { (6, 1) };
+        let all = call.kind != CallKind::Store || (call.number / parts).is_multiple_of(6);
+        let (cuts, kills) = if all { (setting.cuts, 4) } else { (6, 1) };
         let life = &watched[now.life];
         let moment = disk.freeze();
         let place = mix_all(&[now.disk as u64, call.number]);
@@ -57,22 +74,7 @@ fn crash_everywhere(name: &'static str, part: Part) {
             let least = if (kind, after) == (Crash::Kill, None) { now.acked } else { now.durable };
             let expected = Expected { life, least, most: now.begun };
             let label = || format!("disk {}, {call:?}, {now:?}, {kind:?} {after:?} seed {seed:#x}", now.disk);
-            judged.image(label, || {
-                let make = || {
-                    let disk = moment.crash(seed, kind);
-                    after.map_or(disk.clone(), |kind| disk.crash(seed, kind))
-                };
-                let disk = make();
-                let (store, at) = judge(&disk, expected)?;
-                if seed.is_multiple_of(8) {
-                    let read = judge_read_only(&make(), Expected { least: at, most: at, ..expected });
-                    // Where there is no file yet, there is nothing to read.
-                    if moment_has_file(&make()) {
-                        read?;
-                    }
-                }
-                if seed.is_multiple_of(5) { goes_on(&disk, store, life, at) } else { Ok(()) }
-            });
+            judged.image(label, || judge_image(&moment, (seed, kind, after), expected));
         };
         for n in 0..cuts {
             image(mix_all(&[place, n]), Crash::Power, None);
@@ -82,26 +84,53 @@ fn crash_everywhere(name: &'static str, part: Part) {
             image(mix_all(&[place, n, 2]), Crash::Kill, Some(Crash::Power));
         }
     };
-    let mut program = Program::new(SimDisk::new(DISK_SEED), Life::new(), Progress::default())
-        .with_shapes()
-        .with_watch(Arc::new(watch));
-    program.open();
-    program.run(&script);
-    let (again, _) = program.end();
+    let (again, _) = setting.program().with_watch(Arc::new(watch)).run_whole(&(setting.script)());
     assert_eq!(again.len(), lives.len(), "the same calls give the same disk");
     tally.end();
 }
 
-fn moment_has_file(disk: &SimDisk) -> bool {
-    disk.contents(crate::program::PATH).is_some()
+/// Judges an image; some are read by a read-only open too, some are written to afterwards.
+fn judge_image(
+    moment: &Moment,
+    (seed, kind, after): (u64, Crash, Option<Crash>),
+    expected: Expected<'_>,
+) -> Result<(), String> {
+    let image = || {
+        let disk = moment.crash(seed, kind);
+        after.map_or(disk.clone(), |kind| disk.crash(seed, kind))
+    };
+    let disk = image();
+    // Where there is no file yet, there is nothing to read.
+    let readable = seed.is_multiple_of(16) && disk.paths().iter().any(|path| path == Path::new(PATH));
+    let (store, at) = judge(&disk, expected)?;
+    if readable {
+        judge_read_only(&image(), Expected { least: at, most: at, ..expected })?;
+    }
+    if seed.is_multiple_of(9) {
+        return goes_on(&disk, store, expected.life, at);
+    }
+    abandon(&disk, store);
+    Ok(())
 }
 
 #[test]
 fn crashes_at_every_call_first_half() {
-    crash_everywhere("first half", Part { number: 0, of: 2 });
+    crash_everywhere(Setting { name: "whole life, first half", ..WHOLE_LIFE });
 }
 
 #[test]
 fn crashes_at_every_call_second_half() {
-    crash_everywhere("second half", Part { number: 1, of: 2 });
+    crash_everywhere(Setting { name: "whole life, second half", part: (1, 2), ..WHOLE_LIFE });
+}
+
+#[test]
+fn what_is_acknowledged_as_immediate_is_durable() {
+    let setting = Setting { name: "immediate", options: immediate, immediate: true, cuts: 12, ..WHOLE_LIFE };
+    crash_everywhere(Setting { script: short_life, part: (0, 1), ..setting });
+}
+
+#[test]
+fn copies_of_index_pages_are_dropped_when_their_place_is_durable() {
+    let setting = Setting { name: "cramped memory", options: cramped, cuts: 12, ..WHOLE_LIFE };
+    crash_everywhere(Setting { script: short_life, part: (0, 3), ..setting });
 }

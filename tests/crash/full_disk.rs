@@ -10,7 +10,7 @@ use tophash::{Error, Store};
 use crate::content::{Digest, Payload, mix_all};
 use crate::image::{Expected, Tally, goes_on, judge, judge_read_only, judge_store};
 use crate::life::{Life, Op};
-use crate::program::{PATH, Step, options};
+use crate::program::{PATH, Program, Progress, Step, options};
 use crate::script::unlucky_life;
 
 const ROOMY: u64 = 1 << 30;
@@ -119,10 +119,7 @@ fn the_disk_is_full_from_each_call_on() {
     let mut number = 0;
     let calls = {
         let disk = SimDisk::new(9);
-        let mut program = crate::program::Program::new(disk.clone(), Life::new(), Default::default());
-        program.open();
-        program.run(&script);
-        program.end();
+        Program::new(disk.clone(), Life::new(), Progress::default()).run_whole(&script);
         disk.counters().total()
     };
     while number < calls {

@@ -76,9 +76,22 @@ pub fn options(disk: &SimDisk) -> Options {
         .media(disk.clone())
 }
 
+/// Every operation is durable when it is acknowledged.
+pub fn immediate(disk: &SimDisk) -> Options {
+    options(disk).durability(Durability::Immediate)
+}
+
+/// A table of several pages, and room for hardly one of them in memory: writes checkpoint, and copies are dropped.
+pub fn cramped(disk: &SimDisk) -> Options {
+    options(disk).capacity(800).index_memory_limit(4096)
+}
+
 /// A running program.
 pub struct Program {
     pub disk: SimDisk,
+    options: fn(&SimDisk) -> Options,
+    /// What is acknowledged is durable.
+    immediate: bool,
     store: Option<Store>,
     progress: Arc<Mutex<Progress>>,
     watch: Option<Watch>,
@@ -93,6 +106,8 @@ impl Program {
     pub fn new(disk: SimDisk, life: Life, progress: Progress) -> Self {
         Program {
             disk,
+            options,
+            immediate: false,
             store: None,
             progress: Arc::new(Mutex::new(progress)),
             watch: None,
@@ -101,6 +116,17 @@ impl Program {
             sights: Sights::default(),
             last_growth: None,
         }
+    }
+
+    pub fn with_options(mut self, options: fn(&SimDisk) -> Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// What is acknowledged is durable.
+    pub fn all_immediate(mut self, immediate: bool) -> Self {
+        self.immediate = immediate;
+        self
     }
 
     pub fn with_watch(mut self, watch: Watch) -> Self {
@@ -134,6 +160,13 @@ impl Program {
         (std::mem::take(&mut self.lives), std::mem::take(&mut self.sights))
     }
 
+    /// Opens the store, runs the script, closes the store.
+    pub fn run_whole(mut self, script: &[Step]) -> (Vec<Life>, Sights) {
+        self.open();
+        self.run(script);
+        self.end()
+    }
+
     pub fn run(&mut self, script: &[Step]) {
         for step in script {
             self.step(step);
@@ -143,7 +176,7 @@ impl Program {
     /// Opens the store; everything that it shows then is durable.
     pub fn open(&mut self) {
         self.watch_disk();
-        let store = options(&self.disk).open(Path::new(PATH)).expect("opening");
+        let store = (self.options)(&self.disk).open(Path::new(PATH)).expect("opening");
         self.sights.recovered += usize::from(store.stats().is_ok_and(|stats| stats.recovered));
         self.store = Some(store);
         let mut progress = self.progress();
@@ -192,6 +225,9 @@ impl Program {
         self.progress().begun += 1;
         op.run(self.store()).expect("an operation");
         self.progress().acked += 1;
+        if self.immediate {
+            self.all_is_durable();
+        }
         let growth = self.store().growth().expect("growth").kind;
         if growth != self.last_growth {
             self.sights.doublings += usize::from(growth == Some(GrowthKind::Double));

@@ -3,15 +3,17 @@
 //! What a completed recovery has shown must never be lost again (D13), and nothing that it found lost may come back
 //! (D1, D2). So the images of a trace are recovered under the same watch as the trace itself.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tophash::sim::{Call, CallKind, Crash, Moment, SimDisk};
+use tophash::Error;
+use tophash::sim::{Call, CallKind, Crash, Failure, Fault, Moment, SimDisk, When};
 
 use crate::content::mix_all;
-use crate::everywhere::undisturbed;
-use crate::image::{Expected, Tally, further_ops, judge};
+use crate::image::{Expected, Tally, abandon, further_ops, goes_on, judge};
 use crate::life::Life;
-use crate::program::{Program, Progress, Step, Watch};
+use crate::program::{PATH, Program, Progress, Step, Watch, options};
 use crate::script::{short_life, tiny_life, whole_life};
 
 /// How an image came about.
@@ -68,7 +70,10 @@ fn torment(
     tally.image(
         || trail.clone(),
         || {
-            found = Some(judge(&fate.image(&moment), expected)?.1);
+            let disk = fate.image(&moment);
+            let (store, at) = judge(&disk, expected)?;
+            abandon(&disk, store);
+            found = Some(at);
             Ok(())
         },
     );
@@ -104,10 +109,7 @@ fn torment(
     tally.image(
         || trail.clone(),
         || {
-            let mut program = Program::new(fate.image(&moment), life.fork(at), begun).with_watch(watch);
-            program.open();
-            program.run(&steps);
-            program.end();
+            Program::new(fate.image(&moment), life.fork(at), begun).with_watch(watch).run_whole(&steps);
             Ok(())
         },
     );
@@ -147,7 +149,8 @@ struct Plan {
 /// Torments images of some moments of a script.
 fn crash_recoveries(name: &'static str, script: Vec<Step>, plan: Plan) {
     let Plan { disk_seed, every, .. } = plan;
-    let lives = Arc::new(undisturbed(&script, disk_seed).0);
+    let program = || Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default()).with_shapes();
+    let lives = Arc::new(program().run_whole(&script).0);
     let tally = Arc::new(Tally::new(name));
     let (watched, judged) = (Arc::clone(&lives), Arc::clone(&tally));
     let watch = move |disk: &SimDisk, call: &Call, now: Progress| {
@@ -164,12 +167,7 @@ fn crash_recoveries(name: &'static str, script: Vec<Step>, plan: Plan) {
             torment(Arc::clone(&moment), fate, &watched[now.life], now, plan, &judged, trail);
         }
     };
-    let mut program = Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default())
-        .with_shapes()
-        .with_watch(Arc::new(watch));
-    program.open();
-    program.run(&script);
-    program.end();
+    program().with_watch(Arc::new(watch)).run_whole(&script);
     tally.end();
 }
 
@@ -189,4 +187,73 @@ fn recoveries_of_a_short_life_can_be_cut_short_again_and_again() {
 fn recoveries_of_a_tiny_life_can_be_cut_short_anywhere() {
     let plan = Plan { disk_seed: 6, every: 1, cuts: 3, depth: 1, deeper: 41 };
     crash_recoveries("recoveries of a tiny life", tiny_life(), plan);
+}
+
+/// A recovery that is refused a call: it fails with an error that says so, or does without; and the next one finds what
+/// this one would have found.
+fn fail_recovery(moment: &Moment, fate: Fate, life: &Life, now: Progress) -> Result<(), String> {
+    let expected = Expected { life, least: fate.least(now), most: now.begun };
+    let (at, calls) = {
+        let disk = fate.image(moment);
+        let (store, at) = judge(&disk, expected)?;
+        let calls = disk.counters().total();
+        abandon(&disk, store);
+        (at, calls)
+    };
+    let begun = fate.progress(now, at);
+    for number in 0..calls {
+        for failure in Failure::ALL {
+            let complain = |complaint| format!("{failure:?} at call {number}: {complaint}");
+            let disk = fate.image(moment);
+            disk.fail(Fault { when: When::Once(number), kind: None, failure });
+            let lied_to = Arc::new(AtomicBool::new(false));
+            let noted = Arc::clone(&lied_to);
+            disk.on_call(move |_, call| {
+                noted.fetch_or(call.number == number && call.kind == CallKind::Sync, Ordering::Relaxed);
+            });
+            match options(&disk).open(Path::new(PATH)) {
+                Ok(store) => abandon(&disk, store),
+                Err(Error::Io { .. } | Error::NoSpace { .. }) => {}
+                Err(error) => return Err(complain(format!("not the error to expect: {error:?}"))),
+            }
+            disk.off_call();
+            disk.heal();
+            // The page cache lies after a failed sync; what is durable stays.
+            let least = if lied_to.load(Ordering::Relaxed) { begun.durable } else { at };
+            let seed = mix_all(&[fate.seed, number, failure as u64]);
+            for (kind, least) in [(Crash::Power, begun.durable), (Crash::Kill, least)] {
+                let image = disk.crash(seed, kind);
+                let (store, _) = judge(&image, Expected { least, most: at, ..expected }).map_err(complain)?;
+                abandon(&image, store);
+            }
+            let (store, at) = judge(&disk, Expected { least, most: at, ..expected }).map_err(complain)?;
+            match seed % 4 {
+                0 => goes_on(&disk, store, life, at).map_err(complain)?,
+                _ => abandon(&disk, store),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn recoveries_can_fail_at_each_call() {
+    let program = || Program::new(SimDisk::new(7), Life::new(), Progress::default()).with_shapes();
+    let (lives, tally) =
+        (Arc::new(program().run_whole(&short_life()).0), Arc::new(Tally::new("failing recoveries")));
+    let (watched, judged) = (lives, Arc::clone(&tally));
+    let watch = move |disk: &SimDisk, call: &Call, now: Progress| {
+        let place = mix_all(&[now.disk as u64, call.number]);
+        if !place.is_multiple_of(if call.kind == CallKind::Store { 60 } else { 12 }) {
+            return;
+        }
+        judged.point();
+        let moment = disk.freeze();
+        for fate in Fate::each(place, 1, 1) {
+            let label = || format!("disk {} {:?} {} {now:?} / {fate:?}", now.disk, call.kind, call.number);
+            judged.image(label, || fail_recovery(&moment, fate, &watched[now.life], now));
+        }
+    };
+    program().with_watch(Arc::new(watch)).run_whole(&short_life());
+    tally.end();
 }

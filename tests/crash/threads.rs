@@ -8,10 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use tophash::sim::{Call, CallKind, Crash, Failure, Fault, SimDisk, When};
-use tophash::{Error, Options, Store};
+use tophash::{Durability, Error, Options, Store};
 
 use crate::content::{Payload, mix_all};
-use crate::image::{Expected, Tally, goes_on, judge};
+use crate::image::{Expected, Tally, abandon, goes_on, judge};
 use crate::life::{Life, Op};
 use crate::program::{PATH, options};
 
@@ -129,7 +129,11 @@ fn writes_during(name: &'static str, task: Task, times: usize, per_call: usize) 
                 tally.image(label, || {
                     let image = moment.crash(seed, kind);
                     let (store, at) = judge(&image, expected)?;
-                    if n == 0 { goes_on(&image, store, &life, at) } else { Ok(()) }
+                    if n == 0 {
+                        return goes_on(&image, store, &life, at);
+                    }
+                    abandon(&image, store);
+                    Ok(())
                 });
             }
         }
@@ -162,6 +166,58 @@ fn writes_go_on_during_a_checkpoint() {
 #[test]
 fn writes_go_on_during_a_sync() {
     writes_during("writes during a sync", Store::sync, 40, 2);
+}
+
+/// Syncs, checkpoints and spare segments come from the background thread, whenever they come.
+#[test]
+fn the_background_thread_can_be_cut_short() {
+    let disk = SimDisk::new(18);
+    let options = roomy(&disk).background(true).checkpoint_bytes(4 << 10);
+    let store =
+        options.durability(Durability::Interval(Duration::from_millis(2))).open(Path::new(PATH)).unwrap();
+    let mut life = Life::new();
+    let ops: Vec<Op> = (0..1200u64).map(|n| insert(mix_all(&[n]) % 500, n)).collect();
+    ops.iter().for_each(|op| life.push(op.clone()));
+    let (life, counts, tally) =
+        (Arc::new(life), Arc::new(Counts::default()), Arc::new(Tally::new("background")));
+    let (its_life, its_counts, its_tally) = (Arc::clone(&life), Arc::clone(&counts), Arc::clone(&tally));
+    disk.on_call(move |disk, call| {
+        if call.kind == CallKind::Store && call.number % 17 > 0 {
+            return;
+        }
+        its_tally.point();
+        // The operations go on meanwhile: what is asked first is the least, what is asked last the most.
+        let [durable, acked] =
+            [&its_counts.durable, &its_counts.acked].map(|count| count.load(Ordering::SeqCst));
+        let moment = disk.freeze();
+        let most = its_counts.begun.load(Ordering::SeqCst);
+        for (kind, least) in [(Crash::Power, durable), (Crash::Power, durable), (Crash::Kill, acked)] {
+            let seed = mix_all(&[call.number, least as u64]);
+            let expected = Expected { life: &its_life, least, most };
+            its_tally.image(
+                || format!("{call:?} {kind:?} {durable} {acked} {most}"),
+                || {
+                    let image = moment.crash(seed, kind);
+                    abandon(&image, judge(&image, expected)?.0);
+                    Ok(())
+                },
+            );
+        }
+    });
+    for (n, op) in ops.iter().enumerate() {
+        counts.begun.store(n + 1, Ordering::SeqCst);
+        op.run(&store).unwrap();
+        counts.acked.store(n + 1, Ordering::SeqCst);
+        if n % 100 == 99 {
+            store.sync().unwrap();
+            counts.durable.store(n + 1, Ordering::SeqCst);
+        }
+    }
+    let checkpoints = store.stats().unwrap().checkpoint_seq;
+    disk.off_call();
+    goes_on(&disk, store, &life, life.len()).unwrap();
+    assert!(checkpoints > 2, "{checkpoints} checkpoints");
+    tally.end();
 }
 
 /// Two syncs in flight could let one of them lie (D5).

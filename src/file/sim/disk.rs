@@ -169,9 +169,10 @@ impl SimDisk {
         let id = state.names.get(path.as_ref())?;
         let frozen = state.files.get_mut(&id)?.freeze();
         let pages = frozen.cached();
-        let words =
-            (0..page_of(frozen.length.next_multiple_of(PAGE_BYTES))).flat_map(|page| pages.words(page));
-        let mut bytes: Vec<u8> = words.flat_map(|word| word.to_ne_bytes()).collect();
+        let mut bytes = Vec::with_capacity(frozen.length as usize + PAGE);
+        for page in 0..page_of(frozen.length.next_multiple_of(PAGE_BYTES)) {
+            pages.words(page).iter().for_each(|word| bytes.extend_from_slice(&word.to_ne_bytes()));
+        }
         bytes.truncate(frozen.length as usize);
         Some(bytes)
     }

@@ -16,6 +16,25 @@ fn synced_bytes_survive_every_power_cut() {
 }
 
 #[test]
+fn a_sync_covers_nothing_that_is_written_while_it_is_under_way() {
+    let (disk, file) = disk_with(&[1; 4096]);
+    file.write_at(&[2], 0).unwrap();
+    let other = open(&disk, Access::Write);
+    disk.on_call(move |disk, call| {
+        if call.kind == CallKind::Sync {
+            disk.off_call();
+            other.write_at(&[3], 0).unwrap();
+            other.write_at(&[3], 512).unwrap();
+        }
+    });
+    file.sync().unwrap();
+    let both = outcomes(&disk, |image| (image[0], image[512]));
+    assert_eq!(both, BTreeSet::from([(2, 1), (2, 3), (3, 1), (3, 3)]));
+    file.sync().unwrap();
+    assert_eq!(outcomes(&disk, |image| (image[0], image[512])), BTreeSet::from([(3, 3)]));
+}
+
+#[test]
 fn unsynced_sectors_are_old_or_new_or_torn_at_a_word() {
     let (disk, file) = disk_with(&[1; 8192]);
     file.write_at(&[2; 4096], 2048).unwrap();
