@@ -312,7 +312,7 @@ fn readers_never_miss_a_key_while_pages_leave_memory() {
         assert_eq!(store.get(key(n)).unwrap().expect("it is there throughout").len(), 8);
     };
     beside_a_writer(&store, reader, || {
-        for round in 0..30 {
+        for round in 0..12 {
             (0..300).for_each(|n| insert(&store, STABLE + round * 300 + n));
             store.checkpoint().unwrap();
         }
