@@ -108,12 +108,15 @@ impl SimDisk {
     /// hook. No lock of the disk is held meanwhile: the hook may [`crash`](SimDisk::crash) it, and it may panic
     /// to end the program there. It should not call into the program: that may wait for a lock it holds.
     pub fn on_call(&self, hook: impl Fn(&SimDisk, &Call) + Send + Sync + 'static) {
-        self.state().hook = Some(Arc::new(hook));
+        let earlier = self.state().hook.replace(Arc::new(hook));
+        // Not under the lock: it may own handles of this disk.
+        drop(earlier);
     }
 
     /// Takes the hook away.
     pub fn off_call(&self) {
-        self.state().hook = None;
+        let earlier = self.state().hook.take();
+        drop(earlier);
     }
 
     /// Adds a failure to come.
@@ -200,6 +203,7 @@ impl SimDisk {
         if let Some(hook) = state.hook.clone() {
             drop(state);
             hook(self, &call);
+            drop(hook);
             state = self.state();
         }
         state.write_back_by_chance(kind);
