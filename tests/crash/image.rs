@@ -12,6 +12,7 @@ use tophash::{Error, Options, Store};
 use crate::content::{Digest, Key, Payload};
 use crate::life::{Life, Op, shape};
 use crate::program::{PATH, options};
+use crate::script::ORDINARY;
 
 /// Which operations of a life an image may hold.
 #[derive(Clone, Copy)]
@@ -97,7 +98,7 @@ pub fn abandon(disk: &SimDisk, store: Store) {
 /// Writes to a recovered store, closes it, opens it again: all is there.
 pub fn goes_on(disk: &SimDisk, store: Store, life: &Life, at: usize) -> Result<(), String> {
     let mut life = life.fork(at);
-    for op in further_ops(&life, at as u64) {
+    for op in further_ops(&life, at as u64, ORDINARY) {
         op.run(&store).map_err(|error| format!("{op:?} on the recovered store: {error}"))?;
         life.push(op);
     }
@@ -113,21 +114,20 @@ pub fn goes_on(disk: &SimDisk, store: Store, life: &Life, at: usize) -> Result<(
 
 /// A few operations on what `life` leaves: new keys, a replacement, a removal. All records are of one size, so that
 /// each stale record behind the tail is in reach of a walk.
-pub fn further_ops(life: &Life, salt: u64) -> Vec<Op> {
+pub fn further_ops(life: &Life, salt: u64, value_bytes: usize) -> Vec<Op> {
     let content = life.content_after(life.len());
     let first = 1_000_000 + salt * 1000 + life.len() as u64;
-    let mut ops: Vec<Op> =
-        (0..4).map(|n| insert(format!("n{:05}", (salt * 7 + n) % 100_000), first + n)).collect();
+    let mut ops: Vec<Op> = (0..4)
+        .map(|n| format!("n{:05}", (salt * 7 + n) % 100_000).into_bytes())
+        .zip(first..)
+        .map(|(key, id)| Op::Insert(key, Payload::new(id, value_bytes)))
+        .collect();
     let some: Vec<&Key> = content.keys().take(2).collect();
     if let [replaced, removed] = some[..] {
-        ops.push(Op::Insert(replaced.clone(), Payload::new(first + 10, 26)));
+        ops.push(Op::Insert(replaced.clone(), Payload::new(first + 10, value_bytes)));
         ops.push(Op::Remove(removed.clone()));
     }
     ops
-}
-
-fn insert(key: String, id: u64) -> Op {
-    Op::Insert(key.into_bytes(), Payload::new(id, 26))
 }
 
 /// So many wrong images are enough to know.

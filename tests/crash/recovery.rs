@@ -14,7 +14,7 @@ use crate::content::mix_all;
 use crate::image::{Expected, Tally, abandon, further_ops, goes_on, judge};
 use crate::life::Life;
 use crate::program::{PATH, Program, Progress, Step, Watch, options};
-use crate::script::{short_life, tiny_life, whole_life};
+use crate::script::{ORDINARY, ROLLING, rolling_log, short_life, tiny_life, whole_life};
 
 /// How an image came about.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ fn torment(
     );
     let (Some(at), true) = (found, plan.depth > 0) else { return };
 
-    let steps = first_steps(&life.fork(at), fate.seed % 1000);
+    let steps = first_steps(&life.fork(at), fate.seed % 1000, plan.value_bytes);
     let mut full = life.fork(at);
     steps.iter().for_each(|step| {
         if let Step::Do(op) = step {
@@ -122,11 +122,15 @@ fn changes_the_disk(kind: CallKind) -> bool {
 }
 
 /// What a program does after a recovery: writes to what it found, with each way to make it durable.
-fn first_steps(life: &Life, salt: u64) -> Vec<Step> {
-    let ops = further_ops(life, salt);
+fn first_steps(life: &Life, salt: u64, value_bytes: usize) -> Vec<Step> {
+    let ops = further_ops(life, salt, value_bytes);
     let mut steps: Vec<Step> = ops.iter().cloned().map(Step::Do).collect();
     steps.insert(3, Step::Sync);
-    let again = further_ops(life, salt + 1000);
+    if salt.is_multiple_of(3) {
+        // A clean close right after an unclean end must not hide what lies behind the tail (D2).
+        steps.insert(0, Step::Reopen);
+    }
+    let again = further_ops(life, salt + 1000, value_bytes);
     steps.extend(again[..2].iter().cloned().map(Step::Do));
     steps.push(Step::Checkpoint);
     steps.extend(again[2..4].iter().cloned().map(Step::Do));
@@ -144,6 +148,8 @@ struct Plan {
     depth: u32,
     /// One moment in so many is where the next crash is looked at as closely.
     deeper: u64,
+    /// How much is written after a recovery, at a time.
+    value_bytes: usize,
 }
 
 /// Torments images of some moments of a script.
@@ -173,20 +179,27 @@ fn crash_recoveries(name: &'static str, script: Vec<Step>, plan: Plan) {
 
 #[test]
 fn recoveries_of_a_whole_life_can_be_cut_short() {
-    let plan = Plan { disk_seed: 4, every: 60, cuts: 1, depth: 1, deeper: 41 };
+    let plan = Plan { disk_seed: 4, every: 60, cuts: 1, depth: 1, deeper: 41, value_bytes: ORDINARY };
     crash_recoveries("recoveries of a whole life", whole_life(), plan);
 }
 
 #[test]
 fn recoveries_of_a_short_life_can_be_cut_short_again_and_again() {
-    let plan = Plan { disk_seed: 5, every: 12, cuts: 1, depth: 2, deeper: 61 };
+    let plan = Plan { disk_seed: 5, every: 12, cuts: 1, depth: 2, deeper: 61, value_bytes: ORDINARY };
     crash_recoveries("recoveries of a short life", short_life(), plan);
 }
 
 #[test]
 fn recoveries_of_a_tiny_life_can_be_cut_short_anywhere() {
-    let plan = Plan { disk_seed: 6, every: 1, cuts: 3, depth: 1, deeper: 41 };
+    let plan = Plan { disk_seed: 6, every: 1, cuts: 3, depth: 1, deeper: 41, value_bytes: ORDINARY };
     crash_recoveries("recoveries of a tiny life", tiny_life(), plan);
+}
+
+/// Each session takes segments where the one before had some that were lost.
+#[test]
+fn recoveries_of_a_rolling_log_can_be_cut_short() {
+    let plan = Plan { disk_seed: 8, every: 3, cuts: 4, depth: 1, deeper: 41, value_bytes: ROLLING };
+    crash_recoveries("recoveries of a rolling log", rolling_log(), plan);
 }
 
 /// A recovery that is refused a call: it fails with an error that says so, or does without; and the next one finds what

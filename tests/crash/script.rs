@@ -182,6 +182,21 @@ pub fn whole_life() -> Vec<Step> {
     script.end()
 }
 
+/// Bytes of values of which three fill a segment.
+pub const ROLLING: usize = 20_000;
+
+/// A few segments behind an unclean end, none of them synced.
+pub fn rolling_log() -> Vec<Step> {
+    let mut script = Script::default();
+    script.insert_new(1, 5);
+    script.push(Step::Kill);
+    for _ in 0..7 {
+        let key = script.key();
+        script.insert(&key, ROLLING);
+    }
+    script.end()
+}
+
 /// A small store with a doubling, a checkpoint in its midst, and clean and unclean ends.
 pub fn short_life() -> Vec<Step> {
     let mut script = Script::default();
