@@ -1,4 +1,5 @@
-//! Crashes, failing calls, full disks and damage, over the simulated disk ([`tophash::sim`]).
+//! The crash kit: crashes, failing disks, kills, power cuts and damage, over the simulated disk
+//! ([`tophash::sim`]) and over real ones.
 //!
 //! A *program* runs a script of operations on a simulated disk. At each of its calls, and at stores into mapped
 //! memory, the disk is asked what a crash at this moment would leave; each such *image* is opened and compared with
@@ -10,20 +11,24 @@
 //!
 //! * [`content`]: keys, values that can be recognised, and digests of whole stores.
 //! * [`life`]: a history of operations, and what a store holds after each of them.
-//! * [`script`]: the operations of the main trace.
+//! * [`script`]: what programs do in the tests; [`workload`]: what a seed makes them do.
 //! * [`program`]: runs a script and says how far it is.
 //! * [`image`]: opens what a crash left and judges it.
-//! * the tests: [`everywhere`], [`recovery`], [`faults`], [`full_disk`], [`threads`], [`creation`], [`damage`].
+//! * [`crashes`]: crashes a program everywhere.
+//! * [`recovery`]: crashes recoveries, and has them fail.
+//! * [`suite`]: cycles that a seed decides about, made of all these.
+//! * [`tally`]: counts images and keeps what was wrong with them.
+//! * [`campaign`]: many cycles, each with a seed of its own.
 
-mod content;
-mod creation;
-mod damage;
-mod everywhere;
-mod faults;
-mod full_disk;
-mod image;
-mod life;
-mod program;
-mod recovery;
-mod script;
-mod threads;
+pub mod beside;
+pub mod campaign;
+pub mod content;
+pub mod crashes;
+pub mod image;
+pub mod life;
+pub mod program;
+pub mod recovery;
+pub mod script;
+pub mod suite;
+pub mod tally;
+pub mod workload;

@@ -1,10 +1,6 @@
 //! Opens what a crash left and judges it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use tophash::sim::{CallKind, Failure, Fault, SimDisk, When};
 use tophash::{Error, Options, Store};
@@ -33,7 +29,8 @@ pub fn judge(disk: &SimDisk, expected: Expected<'_>) -> Result<(Store, usize), S
 pub fn judge_store(store: &Store, expected: Expected<'_>) -> Result<usize, String> {
     let Expected { life, least, most } = expected;
     let digest = Digest::of(store)?;
-    let at = life.find(digest, least, most).ok_or_else(|| {
+    let mut candidates = life.candidates(digest, least, most).peekable();
+    let highest = *candidates.peek().ok_or_else(|| {
         let elsewhere = life.find(digest, 0, life.len());
         format!(
             "not what {least} to {most} operations leave; {} entries, those after {elsewhere:?}",
@@ -42,15 +39,13 @@ pub fn judge_store(store: &Store, expected: Expected<'_>) -> Result<usize, Strin
     })?;
     let verification = store.verify().map_err(|error| format!("verifying: {error}"))?;
     if let Some(fault) = verification.faults.first() {
-        return Err(format!("after {at} operations of {least} to {most}: {fault}"));
+        return Err(format!("after {highest} operations of {least} to {most}: {fault}"));
     }
-    if let Some(expected) = life.shape_after(at) {
-        let found = shape(store).map_err(|error| format!("looking at the table: {error}"))?;
-        if found != expected {
-            return Err(format!("after {at} operations the table is not cell for cell what it was"));
-        }
-    }
-    Ok(at)
+    let found = shape(store).map_err(|error| format!("looking at the table: {error}"))?;
+    let same_table = |&at: &usize| life.shape_after(at).is_none_or(|expected| expected == found);
+    candidates
+        .find(same_table)
+        .ok_or_else(|| format!("after {highest} operations the table is not cell for cell what it was"))
 }
 
 /// Opens an image for reading alone: it must show what `judge` will find, and the disk must not change.
@@ -128,76 +123,6 @@ pub fn further_ops(life: &Life, salt: u64, value_bytes: usize) -> Vec<Op> {
         ops.push(Op::Remove(removed.clone()));
     }
     ops
-}
-
-/// So many wrong images are enough to know.
-const ENOUGH: u64 = 24;
-
-/// Counts images and keeps what was wrong with them.
-pub struct Tally {
-    name: &'static str,
-    begun: Instant,
-    images: AtomicU64,
-    points: AtomicU64,
-    wrong: AtomicU64,
-    complaints: Mutex<Vec<String>>,
-}
-
-impl Tally {
-    pub fn new(name: &'static str) -> Self {
-        Tally {
-            name,
-            begun: Instant::now(),
-            images: AtomicU64::new(0),
-            points: AtomicU64::new(0),
-            wrong: AtomicU64::new(0),
-            complaints: Mutex::new(Vec::new()),
-        }
-    }
-
-    pub fn point(&self) {
-        self.points.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Judges one image, unless more than enough were wrong. A panic is as bad as an error.
-    pub fn image(&self, label: impl Fn() -> String, judge: impl FnOnce() -> Result<(), String>) {
-        if self.wrong.load(Ordering::Relaxed) > ENOUGH {
-            return;
-        }
-        self.images.fetch_add(1, Ordering::Relaxed);
-        let verdict = catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            Err(format!(
-                "panic: {}",
-                text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default()
-            ))
-        });
-        if let Err(complaint) = verdict {
-            self.wrong.fetch_add(1, Ordering::Relaxed);
-            let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-            if complaints.len() < 12 {
-                complaints.push(format!("{}: {complaint}", label()));
-            }
-        }
-    }
-
-    pub fn images(&self) -> u64 {
-        self.images.load(Ordering::Relaxed)
-    }
-
-    /// Says how much was done, and panics if anything was wrong.
-    #[track_caller]
-    pub fn end(&self) {
-        let wrong = self.wrong.load(Ordering::Relaxed);
-        let (images, points) = (self.images(), self.points.load(Ordering::Relaxed));
-        println!(
-            "{}: {images} images of {points} moments in {:.1?}, {wrong} wrong",
-            self.name,
-            self.begun.elapsed()
-        );
-        let complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(wrong == 0, "{wrong} of {images} images are wrong:\n{}", complaints.join("\n"));
-    }
 }
 
 /// Options for a scratch store.

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use tophash::sim::{Call, CallKind, Crash, Failure, Fault, SimDisk, When};
 use tophash::{Error, Store};
 
-use crate::content::{Digest, mix_all};
-use crate::image::{Expected, Tally, goes_on, judge};
-use crate::life::Life;
-use crate::program::{PATH, Step, options};
-use crate::script::unlucky_life;
+use tophash_crash::content::{Digest, mix_all};
+use tophash_crash::image::{Expected, goes_on, judge};
+use tophash_crash::life::Life;
+use tophash_crash::program::{PATH, Step, options};
+use tophash_crash::script::unlucky_life;
+use tophash_crash::tally::Tally;
 
 /// Steps after the first error until the disk is healthy again.
 const ILL_FOR: usize = 9;
@@ -113,7 +114,9 @@ impl Patient {
                 self.durable_if(done)
             }
             Step::Reopen => self.reopen(),
-            Step::Kill | Step::PowerCut(_) => Err("no part of this script".into()),
+            Step::SyncBeside(_) | Step::CheckpointBeside(_) | Step::Kill | Step::PowerCut(_) => {
+                Err("no part of this script".into())
+            }
         }
     }
 
@@ -254,7 +257,7 @@ fn fail_everywhere(name: &'static str, failures: [Failure; 2]) {
     let script = unlucky_life();
     let tally = Tally::new(name);
     for number in 0..calls(&script, DISK_SEED) {
-        tally.point();
+        tally.moment();
         for failure in failures {
             for when in [When::Once(number), When::From(number)] {
                 let fault = Fault { when, kind: None, failure };

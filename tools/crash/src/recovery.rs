@@ -11,14 +11,14 @@ use tophash::Error;
 use tophash::sim::{Call, CallKind, Crash, Failure, Fault, Moment, SimDisk, When};
 
 use crate::content::mix_all;
-use crate::image::{Expected, Tally, abandon, further_ops, goes_on, judge};
+use crate::image::{Expected, abandon, further_ops, goes_on, judge};
 use crate::life::Life;
-use crate::program::{PATH, Program, Progress, Step, Watch, options};
-use crate::script::{ORDINARY, ROLLING, rolling_log, short_life, tiny_life, whole_life};
+use crate::program::{PATH, Program, Progress, Setup, Step, Watch, options};
+use crate::tally::Tally;
 
 /// How an image came about.
 #[derive(Clone, Copy, Debug)]
-struct Fate {
+pub struct Fate {
     seed: u64,
     kind: Crash,
     /// The power is cut after a kill.
@@ -94,7 +94,7 @@ fn torment(
         if skip || !changes_the_disk(call.kind) {
             return;
         }
-        judged.point();
+        judged.moment();
         let moment = Arc::new(disk.freeze());
         let place = mix_all(&[fate.seed, call.number]);
         let deeper = place.is_multiple_of(plan.deeper);
@@ -138,68 +138,47 @@ fn first_steps(life: &Life, salt: u64, value_bytes: usize) -> Vec<Step> {
 }
 
 /// How thoroughly recoveries are crashed.
-#[derive(Clone, Copy)]
-struct Plan {
-    disk_seed: u64,
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// What the disk does by chance.
+    pub disk_seed: u64,
     /// One call in so many, and one store in three times as many.
-    every: u64,
+    pub every: u64,
     /// Power cuts of each such moment.
-    cuts: u64,
-    depth: u32,
+    pub cuts: u64,
+    /// How many crashes may follow each other.
+    pub depth: u32,
     /// One moment in so many is where the next crash is looked at as closely.
-    deeper: u64,
+    pub deeper: u64,
     /// How much is written after a recovery, at a time.
-    value_bytes: usize,
+    pub value_bytes: usize,
 }
 
 /// Torments images of some moments of a script.
-fn crash_recoveries(name: &'static str, script: Vec<Step>, plan: Plan) {
+pub fn crash_recoveries(script: &[Step], setup: Setup, plan: Plan, tally: &Arc<Tally>) {
     let Plan { disk_seed, every, .. } = plan;
-    let program = || Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default()).with_shapes();
-    let lives = Arc::new(program().run_whole(&script).0);
-    let tally = Arc::new(Tally::new(name));
-    let (watched, judged) = (Arc::clone(&lives), Arc::clone(&tally));
+    let program = || {
+        Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default())
+            .with_setup(setup)
+            .with_shapes()
+    };
+    let lives = Arc::new(program().run_whole(script).0);
+    let judged = Arc::clone(tally);
     let watch = move |disk: &SimDisk, call: &Call, now: Progress| {
         let place = mix_all(&[disk_seed, now.disk as u64, call.number]);
         let every = if call.kind == CallKind::Store { every * 3 } else { every };
         if !place.is_multiple_of(every) || !changes_the_disk(call.kind) {
             return;
         }
-        judged.point();
+        judged.moment();
         let moment = Arc::new(disk.freeze());
         let cuts = if call.kind == CallKind::Sync { plan.cuts * 3 } else { plan.cuts };
         for fate in Fate::each(place, cuts, 1) {
             let trail = format!("disk {} {:?} {} {now:?}", now.disk, call.kind, call.number);
-            torment(Arc::clone(&moment), fate, &watched[now.life], now, plan, &judged, trail);
+            torment(Arc::clone(&moment), fate, &lives[now.life], now, plan, &judged, trail);
         }
     };
-    program().with_watch(Arc::new(watch)).run_whole(&script);
-    tally.end();
-}
-
-#[test]
-fn recoveries_of_a_whole_life_can_be_cut_short() {
-    let plan = Plan { disk_seed: 4, every: 60, cuts: 1, depth: 1, deeper: 41, value_bytes: ORDINARY };
-    crash_recoveries("recoveries of a whole life", whole_life(), plan);
-}
-
-#[test]
-fn recoveries_of_a_short_life_can_be_cut_short_again_and_again() {
-    let plan = Plan { disk_seed: 5, every: 12, cuts: 1, depth: 2, deeper: 61, value_bytes: ORDINARY };
-    crash_recoveries("recoveries of a short life", short_life(), plan);
-}
-
-#[test]
-fn recoveries_of_a_tiny_life_can_be_cut_short_anywhere() {
-    let plan = Plan { disk_seed: 6, every: 1, cuts: 3, depth: 1, deeper: 41, value_bytes: ORDINARY };
-    crash_recoveries("recoveries of a tiny life", tiny_life(), plan);
-}
-
-/// Each session takes segments where the one before had some that were lost.
-#[test]
-fn recoveries_of_a_rolling_log_can_be_cut_short() {
-    let plan = Plan { disk_seed: 8, every: 3, cuts: 4, depth: 1, deeper: 41, value_bytes: ROLLING };
-    crash_recoveries("recoveries of a rolling log", rolling_log(), plan);
+    program().with_watch(Arc::new(watch)).run_whole(script);
 }
 
 /// A recovery that is refused a call: it fails with an error that says so, or does without; and the next one finds what
@@ -249,24 +228,22 @@ fn fail_recovery(moment: &Moment, fate: Fate, life: &Life, now: Progress) -> Res
     Ok(())
 }
 
-#[test]
-fn recoveries_can_fail_at_each_call() {
-    let program = || Program::new(SimDisk::new(7), Life::new(), Progress::default()).with_shapes();
-    let (lives, tally) =
-        (Arc::new(program().run_whole(&short_life()).0), Arc::new(Tally::new("failing recoveries")));
-    let (watched, judged) = (lives, Arc::clone(&tally));
+/// Has recoveries of some moments of a script fail, at each of their calls.
+pub fn fail_recoveries(script: &[Step], disk_seed: u64, every: u64, tally: &Arc<Tally>) {
+    let program = || Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default()).with_shapes();
+    let lives = Arc::new(program().run_whole(script).0);
+    let judged = Arc::clone(tally);
     let watch = move |disk: &SimDisk, call: &Call, now: Progress| {
         let place = mix_all(&[now.disk as u64, call.number]);
-        if !place.is_multiple_of(if call.kind == CallKind::Store { 60 } else { 12 }) {
+        if !place.is_multiple_of(if call.kind == CallKind::Store { every * 5 } else { every }) {
             return;
         }
-        judged.point();
+        judged.moment();
         let moment = disk.freeze();
         for fate in Fate::each(place, 1, 1) {
             let label = || format!("disk {} {:?} {} {now:?} / {fate:?}", now.disk, call.kind, call.number);
-            judged.image(label, || fail_recovery(&moment, fate, &watched[now.life], now));
+            judged.image(label, || fail_recovery(&moment, fate, &lives[now.life], now));
         }
     };
-    program().with_watch(Arc::new(watch)).run_whole(&short_life());
-    tally.end();
+    program().with_watch(Arc::new(watch)).run_whole(script);
 }

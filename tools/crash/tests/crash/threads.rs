@@ -10,14 +10,15 @@ use std::time::Duration;
 use tophash::sim::{Call, CallKind, Crash, Failure, Fault, SimDisk, When};
 use tophash::{Durability, Error, Options, Store};
 
-use crate::content::{Payload, mix_all};
-use crate::image::{Expected, Tally, abandon, goes_on, judge};
-use crate::life::{Life, Op};
-use crate::program::{PATH, options};
+use tophash_crash::content::{Payload, mix_all};
+use tophash_crash::image::{Expected, abandon, goes_on, judge};
+use tophash_crash::life::{Life, Op};
+use tophash_crash::program::{PATH, Setup, options};
+use tophash_crash::tally::Tally;
 
 /// A table of several pages.
 fn roomy(disk: &SimDisk) -> Options {
-    options(disk).capacity(1200)
+    Setup::ROOMY.options(disk)
 }
 
 fn key(n: u64) -> Vec<u8> {
@@ -117,7 +118,7 @@ fn writes_during(name: &'static str, task: Task, times: usize, per_call: usize) 
             if !mine && !call.number.is_multiple_of(5) {
                 return;
             }
-            tally.point();
+            tally.moment();
             let moment = disk.freeze();
             let [begun, acked, durable] =
                 [&counts.begun, &counts.acked, &counts.durable].map(|count| count.load(Ordering::SeqCst));
@@ -185,7 +186,7 @@ fn the_background_thread_can_be_cut_short() {
         if call.kind == CallKind::Store && call.number % 17 > 0 {
             return;
         }
-        its_tally.point();
+        its_tally.moment();
         // The operations go on meanwhile: what is asked first is the least, what is asked last the most.
         let [durable, acked] =
             [&its_counts.durable, &its_counts.acked].map(|count| count.load(Ordering::SeqCst));

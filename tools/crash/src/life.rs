@@ -53,6 +53,11 @@ impl Life {
         self.ops.len()
     }
 
+    /// Whether nothing was done yet.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
     pub fn push(&mut self, op: Op) {
         op.apply(&mut self.content);
         self.digests.push(self.content.digest());
@@ -93,7 +98,12 @@ impl Life {
     /// How many of the operations, at least `least` and at most `most`, lead to this content; the highest number if
     /// several do.
     pub fn find(&self, digest: Digest, least: usize, most: usize) -> Option<usize> {
-        (least..=most).rev().find(|&len| self.digests[len] == digest)
+        self.candidates(digest, least, most).next()
+    }
+
+    /// Every such number, the highest first: removing an absent key changes nothing, for instance.
+    pub fn candidates(&self, digest: Digest, least: usize, most: usize) -> impl Iterator<Item = usize> {
+        (least..=most).rev().filter(move |&len| self.digests[len] == digest)
     }
 }
 

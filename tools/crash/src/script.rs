@@ -53,9 +53,15 @@ impl Script {
         self.key_in((self.next_id * 7) % 32)
     }
 
-    pub fn insert(&mut self, key: &Key, len: usize) {
+    /// A value that no other operation has.
+    pub fn payload(&mut self, len: usize) -> Payload {
         self.next_id += 1;
-        self.steps.push(Step::Do(Op::Insert(key.clone(), Payload::new(self.next_id, len))));
+        Payload::new(self.next_id, len)
+    }
+
+    pub fn insert(&mut self, key: &Key, len: usize) {
+        let payload = self.payload(len);
+        self.steps.push(Step::Do(Op::Insert(key.clone(), payload)));
     }
 
     /// New keys with ordinary values; a sync after each `sync_every` of them.

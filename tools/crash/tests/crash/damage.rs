@@ -8,11 +8,12 @@ use std::path::Path;
 use tophash::sim::{Crash, SimDisk};
 use tophash::{Error, Store};
 
-use crate::content::{Content, Digest, Payload, mix_all};
-use crate::image::{Expected, Tally, judge_store};
-use crate::life::Life;
-use crate::program::{PATH, Program, Progress, Step, options};
-use crate::script::unlucky_life;
+use tophash_crash::content::{Content, Digest, Payload, mix_all};
+use tophash_crash::image::{Expected, judge_store};
+use tophash_crash::life::Life;
+use tophash_crash::program::{PATH, Program, Progress, Step, options};
+use tophash_crash::script::unlucky_life;
+use tophash_crash::tally::Tally;
 
 const SECTOR: usize = 512;
 
@@ -128,7 +129,7 @@ fn damage_everywhere(
     let tally = Tally::new(name);
     let mut outcomes = Outcomes::default();
     for (what, bytes) in damages {
-        tally.point();
+        tally.moment();
         tally.image(|| what.clone(), || examine(&bytes, sample, &mut outcomes));
     }
     println!("{name}: {outcomes:?}");
@@ -197,7 +198,7 @@ fn damage_to_what_was_synced_is_no_torn_tail() {
     let synced = sample.life.len() - 2;
     let mut refused = 0;
     for (what, bytes) in flipped_bits(&sample.bytes) {
-        tally.point();
+        tally.moment();
         tally.image(
             || what.clone(),
             || {

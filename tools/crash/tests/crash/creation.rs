@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tophash::Error;
 use tophash::sim::{Call, SimDisk};
 
-use crate::program::{PATH, options};
+use tophash_crash::program::{PATH, options};
 
 /// Opens the store of a disk on which another program does something just before call number `at`.
 fn open_beside(

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tophash::sim::{Crash, SimDisk};
 use tophash::{Error, Store};
 
-use crate::content::{Digest, Payload, mix_all};
-use crate::image::{Expected, Tally, goes_on, judge, judge_read_only, judge_store};
-use crate::life::{Life, Op};
-use crate::program::{PATH, Program, Progress, Step, options};
-use crate::script::unlucky_life;
+use tophash_crash::content::{Digest, Payload, mix_all};
+use tophash_crash::image::{Expected, goes_on, judge, judge_read_only, judge_store};
+use tophash_crash::life::{Life, Op};
+use tophash_crash::program::{PATH, Program, Progress, Step, options};
+use tophash_crash::script::unlucky_life;
+use tophash_crash::tally::Tally;
 
 const ROOMY: u64 = 1 << 30;
 /// Steps that the disk stays full for.
@@ -61,7 +62,9 @@ fn run_while_full(script: &[Step], full_from: u64) -> Result<(), String> {
                 store = opened.map_err(|error| complain(format!("opening a full disk: {error}")))?;
                 closed
             }
-            Step::Kill | Step::PowerCut(_) => return Err("no part of this script".into()),
+            Step::SyncBeside(_) | Step::CheckpointBeside(_) | Step::Kill | Step::PowerCut(_) => {
+                return Err("no part of this script".into());
+            }
         };
         let full = filled_at.load(Ordering::Relaxed) != u64::MAX && full_for < FULL_FOR;
         if let Err(error) = done {
@@ -123,7 +126,7 @@ fn the_disk_is_full_from_each_call_on() {
         disk.counters().total()
     };
     while number < calls {
-        tally.point();
+        tally.moment();
         tally.image(|| format!("full from call {number} on"), || run_while_full(&script, number));
         number += 1;
     }

@@ -7,6 +7,7 @@ use tophash::report::GrowthKind;
 use tophash::sim::{Call, Crash, SimDisk};
 use tophash::{Durability, Options, Store};
 
+use crate::beside::Assistant;
 use crate::life::{Life, Op, shape};
 
 /// The name of the store.
@@ -19,6 +20,10 @@ pub enum Step {
     Do(Op),
     Sync,
     Checkpoint,
+    /// A sync at each of whose calls another thread does one of these operations; it does the rest afterwards.
+    SyncBeside(Vec<Op>),
+    /// The same with a checkpoint.
+    CheckpointBeside(Vec<Op>),
     /// Close and open again.
     Reopen,
     /// The process is killed and started again.
@@ -66,32 +71,49 @@ pub struct Sights {
     pub recovered: usize,
 }
 
-/// Options of every store in these tests.
+/// How a program opens its store.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Entries that the store is made for.
+    pub capacity: u64,
+    /// Memory for its arrays, where it is to be short.
+    pub index_memory_limit: Option<u64>,
+    /// What is acknowledged is durable.
+    pub immediate: bool,
+}
+
+impl Setup {
+    /// A table that grows soon.
+    pub const ORDINARY: Setup = Setup { capacity: 30, index_memory_limit: None, immediate: false };
+    /// What is acknowledged is durable.
+    pub const IMMEDIATE: Setup = Setup { immediate: true, ..Setup::ORDINARY };
+    /// A table of several pages.
+    pub const ROOMY: Setup = Setup { capacity: 1200, ..Setup::ORDINARY };
+    /// A table of several pages, and room for hardly one of them in memory: writes checkpoint, and copies are dropped.
+    pub const CRAMPED: Setup = Setup { capacity: 800, index_memory_limit: Some(4096), immediate: false };
+
+    /// The options for a store on `disk`.
+    pub fn options(&self, disk: &SimDisk) -> Options {
+        let durability = if self.immediate { Durability::Immediate } else { Durability::Buffered };
+        let options =
+            Options::new().background(false).durability(durability).seed(SEED).capacity(self.capacity);
+        let options = match self.index_memory_limit {
+            Some(bytes) => options.index_memory_limit(bytes),
+            None => options,
+        };
+        options.media(disk.clone())
+    }
+}
+
+/// The options of an ordinary store on `disk`.
 pub fn options(disk: &SimDisk) -> Options {
-    Options::new()
-        .background(false)
-        .durability(Durability::Buffered)
-        .seed(SEED)
-        .capacity(30)
-        .media(disk.clone())
-}
-
-/// Every operation is durable when it is acknowledged.
-pub fn immediate(disk: &SimDisk) -> Options {
-    options(disk).durability(Durability::Immediate)
-}
-
-/// A table of several pages, and room for hardly one of them in memory: writes checkpoint, and copies are dropped.
-pub fn cramped(disk: &SimDisk) -> Options {
-    options(disk).capacity(800).index_memory_limit(4096)
+    Setup::ORDINARY.options(disk)
 }
 
 /// A running program.
 pub struct Program {
     pub disk: SimDisk,
-    options: fn(&SimDisk) -> Options,
-    /// What is acknowledged is durable.
-    immediate: bool,
+    setup: Setup,
     store: Option<Store>,
     progress: Arc<Mutex<Progress>>,
     watch: Option<Watch>,
@@ -106,8 +128,7 @@ impl Program {
     pub fn new(disk: SimDisk, life: Life, progress: Progress) -> Self {
         Program {
             disk,
-            options,
-            immediate: false,
+            setup: Setup::ORDINARY,
             store: None,
             progress: Arc::new(Mutex::new(progress)),
             watch: None,
@@ -118,17 +139,13 @@ impl Program {
         }
     }
 
-    pub fn with_options(mut self, options: fn(&SimDisk) -> Options) -> Self {
-        self.options = options;
+    /// Opens its store like this.
+    pub fn with_setup(mut self, setup: Setup) -> Self {
+        self.setup = setup;
         self
     }
 
-    /// What is acknowledged is durable.
-    pub fn all_immediate(mut self, immediate: bool) -> Self {
-        self.immediate = immediate;
-        self
-    }
-
+    /// Has `watch` called before each call of the disk.
     pub fn with_watch(mut self, watch: Watch) -> Self {
         self.watch = Some(watch);
         self
@@ -176,7 +193,7 @@ impl Program {
     /// Opens the store; everything that it shows then is durable.
     pub fn open(&mut self) {
         self.watch_disk();
-        let store = (self.options)(&self.disk).open(Path::new(PATH)).expect("opening");
+        let store = self.setup.options(&self.disk).open(Path::new(PATH)).expect("opening");
         self.sights.recovered += usize::from(store.stats().is_ok_and(|stats| stats.recovered));
         self.store = Some(store);
         let mut progress = self.progress();
@@ -201,6 +218,8 @@ impl Program {
                 self.sights.checkpoints += 1;
                 self.look_at_file();
             }
+            Step::SyncBeside(ops) => self.beside(ops, Store::sync),
+            Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint),
             Step::Reopen => {
                 self.store.take().expect("an open store").close().expect("closing");
                 self.all_is_durable();
@@ -225,7 +244,7 @@ impl Program {
         self.progress().begun += 1;
         op.run(self.store()).expect("an operation");
         self.progress().acked += 1;
-        if self.immediate {
+        if self.setup.immediate {
             self.all_is_durable();
         }
         let growth = self.store().growth().expect("growth").kind;
@@ -234,6 +253,37 @@ impl Program {
             self.sights.same_size_growths += usize::from(growth == Some(GrowthKind::SameSize));
             self.last_growth = growth;
         }
+        self.note_shape();
+    }
+
+    /// Runs `task`, a sync or a checkpoint, while another thread does operations.
+    fn beside(&mut self, ops: &[Op], task: fn(&Store) -> tophash::Result<()>) {
+        let covered = self.progress().acked;
+        ops.iter().for_each(|op| self.lives.last_mut().expect("a life").push(op.clone()));
+        let assistant = Arc::new(Assistant::start(self.store(), ops, Arc::clone(&self.progress)));
+        let (its_assistant, watch, progress) =
+            (Arc::clone(&assistant), self.watch.clone(), Arc::clone(&self.progress));
+        self.disk.on_call(move |disk, call| {
+            its_assistant.work_at(call.kind);
+            if let Some(watch) = &watch {
+                let now = *progress.lock().unwrap_or_else(PoisonError::into_inner);
+                watch(disk, call, now);
+            }
+        });
+        task(self.store()).expect("a sync or a checkpoint beside writes");
+        self.disk.off_call();
+        self.watch_disk();
+        self.progress().durable = covered;
+        let assistant = Arc::into_inner(assistant).expect("the hook is gone");
+        for op in assistant.end() {
+            self.progress().begun += 1;
+            op.run(self.store()).expect("an operation");
+            self.progress().acked += 1;
+        }
+        self.note_shape();
+    }
+
+    fn note_shape(&mut self) {
         if self.with_shapes {
             let shape = shape(self.store()).expect("shape");
             self.lives.last_mut().expect("a life").set_shape(shape);

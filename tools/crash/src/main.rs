@@ -1,0 +1,34 @@
+//! `tophash-crash`: attacks the store harder than its users will, and says what it found.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Crash a tophash store in every way there is, and see what is left.
+///
+/// Every run says the seed that it began with, and can be repeated from it.
+#[derive(Parser)]
+#[command(name = "tophash-crash", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing is wrong (or skipped, which says why)
+  1  a violation: its seed and what was found are printed
+  2  usage";
+
+#[derive(Subcommand)]
+enum Command {
+    Sim(commands::sim::Sim),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Sim(sim) => sim.run(),
+    }
+}

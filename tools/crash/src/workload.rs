@@ -1,0 +1,184 @@
+//! What a program does because a seed says so.
+
+use crate::content::{Key, mix};
+use crate::life::Op;
+use crate::program::{Setup, Step};
+use crate::script::{ORDINARY, ROLLING, Script};
+
+/// Numbers that follow from a seed.
+pub struct Dice(u64);
+
+impl Dice {
+    /// The dice of this seed.
+    pub fn new(seed: u64) -> Self {
+        Dice(mix(seed))
+    }
+
+    /// A number below `bound`, which is more than 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = mix(self.0);
+        self.0 % bound
+    }
+
+    /// A number in `from..=to`.
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
+        from + self.below(to - from + 1)
+    }
+
+    /// True once in so many times.
+    pub fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    fn pick<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {
+        if from.is_empty() { None } else { from.get(self.below(from.len() as u64) as usize) }
+    }
+}
+
+/// A program that a seed made up.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// How it opens its store.
+    pub setup: Setup,
+    /// What it does.
+    pub script: Vec<Step>,
+}
+
+/// Which steps a workload may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ends {
+    /// Sessions end by a close, a kill or a power cut.
+    Any,
+    /// They end by a close.
+    Clean,
+}
+
+impl Workload {
+    /// The workload of this seed, of about so many steps.
+    pub fn random(seed: u64, steps: u64, ends: Ends) -> Self {
+        let mut dice = Dice::new(seed);
+        let setup = match dice.below(8) {
+            0 => Setup::IMMEDIATE,
+            1 => Setup::CRAMPED,
+            2 => Setup::ROOMY,
+            _ => Setup { capacity: [0, 8, 30, 100][dice.below(4) as usize], ..Setup::ORDINARY },
+        };
+        let mut writer = Writer { dice, setup, ends, script: Script::default(), keys: Vec::new() };
+        writer.insert_new();
+        (0..steps).for_each(|_| writer.step());
+        Workload { setup, script: writer.script.end() }
+    }
+}
+
+struct Writer {
+    dice: Dice,
+    setup: Setup,
+    ends: Ends,
+    script: Script,
+    /// Keys that were inserted at some time.
+    keys: Vec<Key>,
+}
+
+impl Writer {
+    fn step(&mut self) {
+        match self.dice.below(40) {
+            0..=8 => self.insert_new(),
+            9..=13 => self.replace(),
+            14..=17 => self.remove(),
+            18..=20 => self.insert_large(),
+            21 => self.fill_and_empty_a_chain(),
+            22..=25 => self.script.sync(),
+            26..=29 => self.script.checkpoint(),
+            30..=33 => self.write_beside(),
+            34 if self.dice.one_in(3) => self.script.clear(),
+            35..=37 => self.end_session(),
+            _ => self.insert_new(),
+        }
+    }
+
+    fn insert_new(&mut self) {
+        let (count, sync_every) = (self.dice.between(1, 14), self.dice.between(2, 9));
+        let keys = self.script.insert_new(count as usize, sync_every as usize);
+        self.keys.extend(keys);
+    }
+
+    fn known_key(&mut self) -> Key {
+        self.dice.pick(&self.keys).cloned().unwrap_or_default()
+    }
+
+    fn replace(&mut self) {
+        for _ in 0..self.dice.between(1, 5) {
+            let (key, len) = (self.known_key(), if self.dice.one_in(6) { 0 } else { ORDINARY });
+            self.script.insert(&key, len);
+        }
+    }
+
+    /// Some of the keys were removed before: removing an absent key must change nothing.
+    fn remove(&mut self) {
+        for _ in 0..self.dice.between(1, 5) {
+            let key = self.known_key();
+            self.script.remove(&key);
+        }
+    }
+
+    /// Values of which a few fill a log segment, or that need one of their own.
+    fn insert_large(&mut self) {
+        for _ in 0..self.dice.between(1, 3) {
+            let len = match self.dice.below(4) {
+                0 => 70_000,
+                1 => self.dice.between(300, 9000) as usize,
+                _ => ROLLING,
+            };
+            let key = if self.dice.one_in(2) { self.known_key() } else { self.script.key() };
+            self.script.insert(&key, len);
+            self.keys.push(key);
+        }
+    }
+
+    /// Many overflow buckets and few entries: what a growth to the same size is for.
+    fn fill_and_empty_a_chain(&mut self) {
+        let bucket = self.dice.below(8);
+        let keys = self.script.insert_into(bucket, 8, self.dice.between(20, 44) as usize);
+        if self.dice.one_in(2) {
+            self.script.checkpoint();
+        }
+        keys.iter().for_each(|key| self.script.remove(key));
+    }
+
+    /// A checkpoint or a sync while another thread writes. Not where that thread would have to wait for it.
+    fn write_beside(&mut self) {
+        if self.setup.immediate || self.setup.index_memory_limit.is_some() {
+            return self.script.checkpoint();
+        }
+        // The session has begun then, and has its segment.
+        self.insert_new();
+        let ops = (0..self.dice.between(4, 40)).map(|_| self.op_beside()).collect();
+        let step = if self.dice.one_in(3) { Step::SyncBeside(ops) } else { Step::CheckpointBeside(ops) };
+        self.script.push(step);
+    }
+
+    fn op_beside(&mut self) -> Op {
+        match self.dice.below(4) {
+            0 => Op::Remove(self.known_key()),
+            1 => Op::Insert(self.known_key(), self.script.payload(ORDINARY)),
+            _ => {
+                let key = self.script.key();
+                self.keys.push(key.clone());
+                Op::Insert(key, self.script.payload(ORDINARY))
+            }
+        }
+    }
+
+    fn end_session(&mut self) {
+        let step = match (self.ends, self.dice.below(3)) {
+            (Ends::Clean, _) | (_, 0) => Step::Reopen,
+            (_, 1) => Step::Kill,
+            _ => Step::PowerCut(self.dice.below(1 << 40)),
+        };
+        self.script.push(step);
+        // The first append of a session is a moment of its own.
+        if self.dice.one_in(2) {
+            self.insert_new();
+        }
+    }
+}

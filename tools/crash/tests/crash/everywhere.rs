@@ -1,0 +1,62 @@
+//! Crash at every call of a whole life, and of shorter ones under other options.
+
+use std::sync::Arc;
+
+use tophash_crash::crashes::{Attack, Look};
+use tophash_crash::life::Life;
+use tophash_crash::program::Setup;
+use tophash_crash::script::{short_life, whole_life};
+use tophash_crash::tally::Tally;
+
+fn attack_on_a_whole_life() -> Attack {
+    Attack {
+        script: whole_life(),
+        setup: Setup::ORDINARY,
+        disk_seed: 3,
+        close: Look { cuts: 52, kills: 4 },
+        passing: Look { cuts: 6, kills: 1 },
+        close_stores_one_in: 6,
+        part: (0, 2),
+    }
+}
+
+fn crash_everywhere(name: &'static str, attack: Attack) {
+    let tally = Arc::new(Tally::new(name));
+    attack.run(&tally);
+    tally.end();
+}
+
+#[test]
+fn the_script_shows_what_it_should() {
+    let (lives, sights) = attack_on_a_whole_life().undisturbed();
+    println!("{sights:?}, {} operations", lives.iter().map(Life::len).sum::<usize>());
+    assert!(sights.doublings >= 3 && sights.same_size_growths >= 1, "{sights:?}");
+    assert!(sights.in_doubling >= 2 && sights.in_same_size_growth >= 1, "{sights:?}");
+    assert!(sights.overflow_chunks >= 1 && sights.log_segments >= 4 && sights.recovered >= 2, "{sights:?}");
+    assert_eq!(lives.len(), 2, "one power cut");
+}
+
+#[test]
+fn crashes_at_every_call_first_half() {
+    crash_everywhere("whole life, first half", attack_on_a_whole_life());
+}
+
+#[test]
+fn crashes_at_every_call_second_half() {
+    crash_everywhere("whole life, second half", Attack { part: (1, 2), ..attack_on_a_whole_life() });
+}
+
+fn attack_on_a_short_life(setup: Setup, part: (u64, u64)) -> Attack {
+    let close = Look { cuts: 12, kills: 4 };
+    Attack { script: short_life(), setup, close, part, ..attack_on_a_whole_life() }
+}
+
+#[test]
+fn what_is_acknowledged_as_immediate_is_durable() {
+    crash_everywhere("immediate", attack_on_a_short_life(Setup::IMMEDIATE, (0, 1)));
+}
+
+#[test]
+fn copies_of_index_pages_are_dropped_when_their_place_is_durable() {
+    crash_everywhere("cramped memory", attack_on_a_short_life(Setup::CRAMPED, (0, 3)));
+}

@@ -1,0 +1,9 @@
+//! What the crash kit attacks, in small: crashes, failing calls, full disks and damage.
+
+mod creation;
+mod damage;
+mod everywhere;
+mod faults;
+mod full_disk;
+mod recovery;
+mod threads;
