@@ -294,19 +294,8 @@ impl Appender {
     /// When `at` lies below the watermark or the bytes don't fit: the log secures room before it appends.
     #[inline]
     pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) {
-        let end = at.checked_add(bytes.len());
         assert!(at >= self.memory.published.load(Ordering::Relaxed), "published records never change");
-        assert!(end.is_some_and(|end| end <= self.memory.region.len), "the log secured too little room");
-        #[cfg(any(feature = "sim", test))]
-        if self.memory.region.store_simulated(at, bytes) {
-            return;
-        }
-        // SAFETY: in bounds and above the watermark as just asserted; nobody reads there, and `&mut self` of the
-        // only appender keeps other writers out.
-        unsafe {
-            let to = self.memory.region.base.as_ptr().add(at);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
-        }
+        self.store(at, bytes);
     }
 
     /// Writes into the head.
@@ -316,12 +305,19 @@ impl Appender {
     pub(crate) fn write_head(&mut self, at: usize, bytes: &[u8]) {
         let end = at.checked_add(bytes.len());
         assert!(end.is_some_and(|end| end <= self.memory.head_bytes), "records are not part of the head");
+        self.store(at, bytes);
+    }
+
+    /// Stores bytes where no reader looks: above the watermark, or in the head.
+    #[inline]
+    fn store(&mut self, at: usize, bytes: &[u8]) {
+        assert!(bytes.len() <= self.memory.region.len && at <= self.memory.region.len - bytes.len());
         #[cfg(any(feature = "sim", test))]
         if self.memory.region.store_simulated(at, bytes) {
             return;
         }
-        // SAFETY: in bounds, because the head lies within the region; readers get no slice of the head, and
-        // `&mut self` of the only appender keeps other writers out.
+        // SAFETY: in bounds as just asserted. Readers get slices only of what lies behind the head and below the
+        // watermark, where the callers do not write; `&mut self` of the only appender keeps other writers out.
         unsafe {
             let to = self.memory.region.base.as_ptr().add(at);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
