@@ -23,6 +23,10 @@ compile_error!("tophash needs 64-bit Linux: a shared page cache, fallocate and h
 mod error;
 mod file;
 mod format;
+#[cfg(not(feature = "mutants"))]
+mod mutants;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod options;
 mod seam;
 mod store;

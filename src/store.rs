@@ -23,6 +23,7 @@ pub use report::Buckets;
 pub use value::Value;
 
 use crate::error::Result;
+use crate::mutants::{Mutant, kept};
 use crate::options::Options;
 use crate::upkeep::inspect::{Bucket, Growth, Info, Stats, WhichArray};
 use crate::upkeep::verify::Verification;
@@ -395,7 +396,7 @@ impl Store {
     pub fn close(self) -> Result<()> {
         match Arc::try_unwrap(self.handle) {
             Ok(mut handle) => handle.close(),
-            Err(shared) if shared.core.is_read_only() => Ok(()),
+            Err(shared) if shared.core.is_read_only() || !kept(Mutant::SharedCloseSyncs) => Ok(()),
             Err(shared) => shared.core.sync(),
         }
     }

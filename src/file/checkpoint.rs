@@ -26,6 +26,7 @@ use crate::format::catalog::{ArrayRole, Catalog, IndexExtent, SegmentExtent};
 use crate::format::header::{Header, Hmap, LogPosition, Pointer};
 use crate::format::journal::{self, Entry};
 use crate::format::{PAGE_BYTES, page_crc};
+use crate::mutants::{Mutant, kept};
 
 /// Pages of a journal that are written or read at once.
 const CHUNK_PAGES: usize = 64;
@@ -102,13 +103,19 @@ impl Checkpointer {
         let contents = catalog.encode();
         let extent = self.space.allocate(contents.len() as u64, PAGE_BYTES, Use::Checkpoint)?;
         self.write(&contents, extent.offset())?;
-        self.allocate_places(&entries)?;
-        self.syncer.sync()?;
+        if kept(Mutant::PlacesAllocated) {
+            self.allocate_places(&entries)?;
+        }
+        if kept(Mutant::JournalSync) {
+            self.syncer.sync()?;
+        }
 
         let places = || catalog.places().chain([(extent.offset(), extent.bytes())]);
         let named: HashSet<u64> = places().map(|(offset, _)| offset).collect();
         let end = places().map(|(offset, bytes)| offset + bytes).max().unwrap_or(0);
-        self.space.begin_naming(named.iter().copied().chain([journal.offset()]).collect());
+        if kept(Mutant::FailedAttemptStaysUnused) {
+            self.space.begin_naming(named.iter().copied().chain([journal.offset()]).collect());
+        }
         let durable = self.headers.durable();
         let header = Header {
             hmap: freeze.hmap,
@@ -139,12 +146,14 @@ impl Checkpointer {
         let table = journal::table_bytes(unfinished.entries.len() as u64);
         self.syncer.check()?;
         copy_in_place(&*self.media, unfinished.journal.offset() + table, &unfinished.entries)?;
-        self.syncer.sync()?;
+        if kept(Mutant::InPlaceSync) {
+            self.syncer.sync()?;
+        }
         let durable = self.headers.durable();
         let writing = durable.writing && closing != Some(true);
         let header = Header { journal: Pointer::default(), writing, file_bytes: unfinished.end, ..durable };
         self.headers.commit(&self.syncer.turn(), header)?;
-        if closing == Some(true) {
+        if closing == Some(true) && kept(Mutant::CloseWritesBothSlots) {
             // The other slot names the journal still. With the same state in both, a closed file survives the loss
             // of either.
             self.headers.commit(&self.syncer.turn(), header)?;
@@ -222,11 +231,19 @@ pub(crate) fn copy_in_place(media: &dyn Media, images_at: u64, entries: &[Entry]
                 }
             }
             let to = chunk[0].page_offset;
-            media.write_at(&buffer, to).map_err(Error::io("writing index pages"))?;
+            if kept(Mutant::EqualPagesWrittenToo) || !holds(media, to, &buffer) {
+                media.write_at(&buffer, to).map_err(Error::io("writing index pages"))?;
+            }
             index += chunk.len();
         }
     }
     Ok(())
+}
+
+/// Whether the file reads like this already, which is not to say that the disk does (D13).
+fn holds(media: &dyn Media, offset: u64, bytes: &[u8]) -> bool {
+    let mut found = vec![0; bytes.len()];
+    media.read_at(&mut found, offset).is_ok() && found == bytes
 }
 
 /// Runs of entries whose pages lie side by side, in order.
@@ -303,6 +320,7 @@ impl FrozenPages {
 
     /// The pages of checksums that cover frozen pages.
     fn sum_pages(&self) -> BTreeSet<usize> {
-        self.frozen.iter().map(|&page| Sums::sum_page_of(page)).collect()
+        let frozen = self.frozen.iter().filter(|_| kept(Mutant::ChecksumPagesJournaled));
+        frozen.map(|&page| Sums::sum_page_of(page)).collect()
     }
 }

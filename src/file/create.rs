@@ -10,6 +10,7 @@ use crate::format::PAGE_BYTES;
 use crate::format::catalog::{ArrayRole, Catalog, IndexExtent, SegmentExtent, sums_bytes};
 use crate::format::header::{Header, Hmap, Identity, LogPosition, Pointer, SLOT_OFFSETS};
 use crate::format::segment::{FIRST_RECORD, IDENTITY_AT, SEGMENT_UNIT_BYTES, SegmentHead};
+use crate::mutants::{Mutant, kept};
 
 /// The first bucket array of a new file.
 pub(crate) struct FirstArray {
@@ -31,7 +32,12 @@ pub(crate) fn create(
     let (temporary, media) = volume.create_temporary(path).map_err(no_space("creating the file", 0))?;
     let published = fill(&media, identity, array).and_then(|()| {
         // Nobody else knows the file yet, so the lock is free.
-        media.try_lock(Access::Write).map_err(Error::io("locking the new file"))?;
+        if kept(Mutant::NewFileLocked) {
+            media.try_lock(Access::Write).map_err(Error::io("locking the new file"))?;
+        }
+        if !kept(Mutant::PublishedWithoutReplacing) {
+            let _ = volume.remove(path);
+        }
         // The name becomes durable when the file is opened, by us or by whoever is faster.
         volume.publish(&temporary, path).map_err(Error::io("naming the new file"))
     });
@@ -109,6 +115,8 @@ fn fill(media: &Arc<dyn Media>, identity: Identity, array: FirstArray) -> Result
     for (bytes, offset) in writes {
         media.write_at(bytes, offset).map_err(no_space("writing the new file", bytes.len() as u64))?;
     }
-    media.sync().map_err(Error::io("sync"))?;
+    if kept(Mutant::NewFileSynced) {
+        media.sync().map_err(Error::io("sync"))?;
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::file::media::Media;
 use crate::file::sync::Turn;
 use crate::format::header::{self, Chosen, HEADER_BYTES, Header, SLOT_OFFSETS, SlotFault};
+use crate::mutants::{Mutant, kept};
 
 /// The header slots of an open file.
 pub(crate) struct Headers {
@@ -42,14 +43,17 @@ impl Headers {
     /// Writes `next` with the next sequence number into the slot that does not count, and syncs. If that fails the
     /// header from before still counts.
     pub(crate) fn commit(&self, turn: &Turn<'_>, next: Header) -> Result<Header> {
-        let (sequence, slot) = {
+        let (sequence, slot, step) = {
             let state = self.lock();
-            (state.durable.sequence + 1, 1 - state.slot)
+            let other = if kept(Mutant::OtherHeaderSlot) { 1 - state.slot } else { state.slot };
+            (state.durable.sequence + 1, other, step_of(&state.durable, &next))
         };
         let next = Header { sequence, ..next };
         turn.check()?;
         self.media.write_at(&next.encode(), SLOT_OFFSETS[slot]).map_err(Error::io("writing the header"))?;
-        turn.sync()?;
+        if kept(step) {
+            turn.sync()?;
+        }
         *self.lock() = State { durable: next, slot };
         Ok(next)
     }
@@ -65,6 +69,15 @@ impl Headers {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the sync of `next` is for: what may follow only when it is durable (D1, D6).
+fn step_of(durable: &Header, next: &Header) -> Mutant {
+    match (durable.journal.offset, next.journal.offset) {
+        (0, 0) => Mutant::SessionHeaderSync,
+        (_, 0) => Mutant::NextHeaderSyncBeforeFreeing,
+        _ => Mutant::HeaderSyncBeforeInPlace,
     }
 }
 

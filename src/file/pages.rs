@@ -24,6 +24,7 @@ use crate::file::region::Region;
 use crate::file::space::Extent;
 use crate::file::sums::Sums;
 use crate::format::{PAGE_BYTES, page_crc};
+use crate::mutants::{Mutant, kept};
 use crate::seam::{Pages, Words};
 
 /// One page, copied out.
@@ -219,7 +220,7 @@ impl IndexPages {
             return self.make_absent_page_zero(page);
         };
         let found = page_crc(&self.copy_page(page)[..]);
-        if found != expected {
+        if found != expected && kept(Mutant::PageChecksum) {
             fence(Ordering::Acquire);
             if self.is_verified(page) {
                 return Ok(()); // the writer was first, and has changed the page since (C11)
@@ -236,7 +237,7 @@ impl IndexPages {
 
     /// A page that no checkpoint has written reads as zeros, whatever the file holds (D12).
     fn make_absent_page_zero(&self, page: usize) -> Result<()> {
-        if self.copy_page(page).iter().all(|&byte| byte == 0) {
+        if self.copy_page(page).iter().all(|&byte| byte == 0) || !kept(Mutant::AbsentPagesZeroed) {
             self.set_verified(page);
             return Ok(());
         }
@@ -312,7 +313,9 @@ impl IndexPages {
                     // The writer was faster, and has saved the content of the freeze. Without it, an older
                     // state must not get newer content: the checkpoint fails.
                     let offset = self.offset() + page as u64 * PAGE_BYTES;
-                    return self.saved().remove(&page).ok_or_else(|| {
+                    let saved = self.saved().remove(&page);
+                    let saved = if kept(Mutant::SavedContent) { saved } else { Some(self.copy_page(page)) };
+                    return saved.ok_or_else(|| {
                         Error::corrupt("frozen index page", offset, "its content at the freeze", "none")
                     });
                 }
@@ -323,12 +326,12 @@ impl IndexPages {
     /// Ends a checkpoint: pages that nobody changed since the freeze are clean.
     pub(crate) fn finish(&self, frozen: &[usize]) {
         for &page in frozen {
-            let _ = self.shared.states[page].compare_exchange(
-                PageState::COPIED,
-                PageState::CLEAN,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
+            let state = &self.shared.states[page];
+            let (from, to) = (PageState::COPIED, PageState::CLEAN);
+            let untouched = state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            if !untouched && !kept(Mutant::RedirtiedPagesStayDirty) {
+                state.store(PageState::CLEAN, Ordering::Release);
+            }
         }
         self.saved().clear();
     }
@@ -338,7 +341,8 @@ impl IndexPages {
     pub(crate) fn drop_clean_copies(&self) {
         // A page that no checkpoint has written may be zero in memory alone.
         let clean = |page: usize| {
-            self.shared.states[page].load(Ordering::Acquire) == PageState::CLEAN
+            let state = self.shared.states[page].load(Ordering::Acquire);
+            (state == PageState::CLEAN || !kept(Mutant::OnlyCleanCopiesDropped))
                 && matches!(self.shared.sums.get(page), Ok(Some(_)))
         };
         let mut page = 0;
@@ -405,7 +409,7 @@ impl Pages for IndexPages {
     fn before_write(&self, word: usize) {
         let page = word / WORDS_PER_PAGE;
         // Relaxed: only the writer makes pages dirty, and a freeze happens under its lock.
-        if self.shared.states[page].load(Ordering::Relaxed) != PageState::DIRTY {
+        if self.shared.states[page].load(Ordering::Relaxed) != PageState::DIRTY && kept(Mutant::DirtyBit) {
             self.make_dirty(page);
         }
     }

@@ -18,6 +18,7 @@ use crate::file::fork::Process;
 use crate::file::media::Media;
 use crate::format::bucket::Position;
 use crate::format::{PAGE_BYTES, page_round_up};
+use crate::mutants::{Mutant, kept};
 
 /// What an extent is for; decides how its space is made ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl Space {
         }
         let end = end.max(2 * PAGE_BYTES);
         let state = State { free, end, named: HashSet::new(), naming: HashSet::new(), waiting: Vec::new() };
-        let (length, punching) = (Mutex::new(length), AtomicBool::new(false));
+        let (length, punching) = (Mutex::new(length), AtomicBool::new(!kept(Mutant::OpeningPunchesNothing)));
         Arc::new(Space { media, state: Mutex::new(state), length, punching, process: Process::current() })
     }
 
@@ -111,7 +112,7 @@ impl Space {
 
     /// From now on leases end without a trace in the file: the store is closed, or could not be.
     pub(crate) fn end_punching(&self) {
-        self.punching.store(false, Ordering::Relaxed);
+        self.punching.store(!kept(Mutant::ClosedStorePunchesNothing), Ordering::Relaxed);
     }
 
     /// Leases an extent that a header or the log names.
@@ -160,7 +161,9 @@ impl Space {
         self.lengthen(offset + bytes)?;
         match purpose {
             // Whether or not it was punched when it was freed: a punch can be lost (D12).
+            Use::Index if !kept(Mutant::ExtentsZeroed) => Ok(()),
             Use::Index => self.media.clear(offset, bytes),
+            Use::Log if !kept(Mutant::SegmentPreallocated) => Ok(()),
             Use::Log | Use::Checkpoint => self.media.allocate(offset, bytes),
         }
     }
@@ -219,7 +222,8 @@ impl Space {
         }
         {
             let mut state = self.lock();
-            if state.named.contains(&offset) || state.naming.contains(&offset) {
+            let named = state.named.contains(&offset) || state.naming.contains(&offset);
+            if named && kept(Mutant::FreedSpaceWaits) {
                 state.waiting.push((offset, bytes));
                 return;
             }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::file::media::Media;
+use crate::mutants::{Mutant, kept};
 
 /// The one way to sync a store's file.
 pub(crate) struct Syncer {
@@ -20,7 +21,7 @@ pub(crate) struct Syncer {
 /// The right to sync.
 pub(crate) struct Turn<'s> {
     syncer: &'s Syncer,
-    _turn: MutexGuard<'s, ()>,
+    _turn: Option<MutexGuard<'s, ()>>,
 }
 
 impl Syncer {
@@ -30,7 +31,8 @@ impl Syncer {
 
     /// Waits for the turn. Taken before the writer lock, never while holding it.
     pub(crate) fn turn(&self) -> Turn<'_> {
-        Turn { syncer: self, _turn: self.turn.lock().unwrap_or_else(PoisonError::into_inner) }
+        let lock = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        Turn { syncer: self, _turn: kept(Mutant::SyncsTakeTurns).then(lock) }
     }
 
     /// Waits for the turn and syncs.
@@ -54,7 +56,7 @@ impl Turn<'_> {
     pub(crate) fn sync(&self) -> Result<()> {
         self.syncer.check()?;
         self.syncer.media.sync().map_err(|source| {
-            self.syncer.poisoned.store(true, Ordering::Release);
+            self.syncer.poisoned.store(kept(Mutant::PoisonAfterFailedSync), Ordering::Release);
             Error::Io { action: "sync", source }
         })
     }

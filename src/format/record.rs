@@ -11,6 +11,7 @@
 //! that was written to the wrong place, fails (D1). Zeros are no record.
 
 use crate::error::{Detail, Error, Result};
+use crate::mutants::{Mutant, kept};
 
 /// The largest key, in bytes: 16 MiB.
 pub const MAX_KEY_BYTES: u64 = 1 << 24;
@@ -72,14 +73,19 @@ impl Salt {
     pub fn new(file_id: &[u8; 16], epoch: u64, sequence: u64) -> Self {
         let mut crc = crc32fast::Hasher::new();
         crc.update(file_id);
-        crc.update(&epoch.to_le_bytes());
-        crc.update(&sequence.to_le_bytes());
+        if kept(Mutant::SaltHasEpoch) {
+            crc.update(&epoch.to_le_bytes());
+        }
+        if kept(Mutant::SaltHasSequence) {
+            crc.update(&sequence.to_le_bytes());
+        }
         Salt(crc.finalize())
     }
 
     /// The start of the checksum of a record at this file offset.
     #[inline]
     fn at(self, offset: u64) -> u32 {
+        let offset = if kept(Mutant::SaltHasOffset) { offset } else { 0 };
         self.0.wrapping_add(((offset >> 3) as u32).wrapping_mul(0x9e37_79b1))
     }
 }

@@ -12,6 +12,7 @@ use crate::file::pages::IndexPages;
 use crate::format::catalog::ArrayRole;
 use crate::format::header::{Header, Hmap};
 use crate::format::record::{Frame, GROW_DOUBLE, GROW_SAME_SIZE, GROW_VALUE_BYTES, Kind};
+use crate::mutants::{Mutant, kept};
 use crate::options::Durability;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::value::Value;
@@ -38,7 +39,8 @@ impl Core {
         let grow_frame = Frame::new(Kind::Grow, 0, GROW_VALUE_BYTES)?;
         let grow_bytes = if plan.growth().is_some() { grow_frame.bytes() } else { 0 };
         let log = writer.log()?;
-        log.secure(grow_bytes + frame.bytes(), Purpose::Add)?;
+        let grow_room = if kept(Mutant::RoomForGrowthRecord) { grow_bytes } else { 0 };
+        log.secure(grow_room + frame.bytes(), Purpose::Add)?;
 
         // Nothing fails from here on.
         if let Some(growth) = plan.growth() {
@@ -81,7 +83,9 @@ impl Core {
         let mut writer = self.lock_writer()?;
         let plan = writer.table.prepare_clear(self)?;
         writer.log()?.secure(frame.bytes(), Purpose::Free)?;
-        writer.log()?.append(&frame, &[], &[]);
+        if kept(Mutant::ClearLogged) {
+            writer.log()?.append(&frame, &[], &[]);
+        }
         writer.table.clear(self, plan);
         self.log.segments(&pin).iter().for_each(|segment| segment.set_live(0));
         self.finish_write(files, writer)
@@ -94,7 +98,8 @@ impl Core {
         files.syncer.check()?;
         self.begin_session(files)?;
         // What frees something goes on where a checkpoint can't be had (D9).
-        if purpose == Purpose::Add && self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() {
+        let waits = purpose == Purpose::Add && kept(Mutant::DirtyLimit);
+        if waits && self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() {
             self.checkpoint()?;
         }
         Ok(files)
@@ -108,7 +113,8 @@ impl Core {
         files.wants_spare.store(wants_spare, Ordering::Relaxed);
         drop(writer);
         match self.options.durability {
-            Durability::Immediate => self.sync_to(files, appended),
+            Durability::Immediate if kept(Mutant::ImmediateWaits) => self.sync_to(files, appended),
+            Durability::Immediate => Ok(()),
             Durability::Buffered | Durability::Interval(_) => Ok(()),
         }
     }
@@ -126,13 +132,14 @@ impl Core {
         }
         // The header that was read may be in the page cache alone (D13), and the slot that is written next is all that
         // a power cut would leave then. A recovery has seen to it.
-        if !self.recovered {
+        if !self.recovered && kept(Mutant::HeaderRewrittenBeforeSession) {
             files.headers.rewrite()?;
             turn.sync()?;
         }
         let durable = files.headers.durable();
-        let epoch = files.last_epoch + 1;
-        files.headers.commit(&turn, Header { epoch, writing: true, ..durable })?;
+        let epoch = files.last_epoch + u64::from(kept(Mutant::EpochRaised));
+        let writing = kept(Mutant::WritingFlag);
+        files.headers.commit(&turn, Header { epoch, writing, ..durable })?;
         writer.log()?.begin_session(epoch)?;
         files.session.store(true, Ordering::Release);
         Ok(())
@@ -156,10 +163,19 @@ impl Core {
             let mut writer = self.lock_writer()?;
             (files.appended.load(Ordering::Acquire), writer.log()?.mark_here())
         };
-        turn.sync()?;
+        if !kept(Mutant::MarkAfterSync) {
+            self.lock_writer()?.log()?.append_mark(mark);
+        }
+        if kept(Mutant::SyncBeforeAcknowledgement) {
+            turn.sync()?;
+        }
+        let covered =
+            if kept(Mutant::CoveredIsTakenBefore) { covered } else { files.appended.load(Ordering::Acquire) };
         files.synced.store(covered, Ordering::Release);
         *files.last_sync.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.lock_writer()?.log()?.append_mark(mark);
+        let mut writer = self.lock_writer()?;
+        let log = writer.log()?;
+        log.append_mark(if kept(Mutant::MarkNamesBeginning) { mark } else { log.mark_here() });
         Ok(())
     }
 
@@ -172,17 +188,24 @@ impl Core {
         let _one_at_a_time = files.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
         files.syncer.check()?;
         self.begin_session(files)?;
-        files.checkpointer.finish_earlier()?;
+        if kept(Mutant::InPlaceRetried) {
+            files.checkpointer.finish_earlier()?;
+        }
         let (freeze, appended) = {
             let mut writer = self.lock_writer()?;
             // After a crash the log goes on in a fresh segment before a header may say that it ends here (D2).
-            writer.log()?.secure(0, Purpose::Free)?;
+            if kept(Mutant::FreshSegmentBeforeHeader) {
+                writer.log()?.secure(0, Purpose::Free)?;
+            }
             (self.freeze(&mut writer)?, files.appended.load(Ordering::Acquire))
         };
-        let committed = self.sync_to(files, appended).and_then(|()| files.checkpointer.commit(&freeze));
+        let synced = if kept(Mutant::LogSyncBeforeJournal) { self.sync_to(files, appended) } else { Ok(()) };
+        let committed = synced.and_then(|()| files.checkpointer.commit(&freeze));
         if let Err(error) = committed {
             let _writer = self.lock_writer()?;
-            freeze.thaw();
+            if kept(Mutant::ThawAfterFailure) {
+                freeze.thaw();
+            }
             return Err(error);
         }
         files.checkpointed.store(appended, Ordering::Relaxed);
@@ -297,7 +320,10 @@ impl Core {
 
 /// The value that a write replaces, compared with its checksum before anything changes (C12).
 fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<crate::file::region::RecordBytes<'p>>> {
-    record.map(RecordRef::value).transpose()
+    match record.map(RecordRef::value).transpose() {
+        Err(_) if !kept(Mutant::OldValueChecked) => Ok(None),
+        old => old,
+    }
 }
 
 /// The value of the record that says which growth begins.

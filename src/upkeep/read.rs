@@ -21,6 +21,7 @@ use crate::format::header::{Header, Pointer};
 use crate::format::journal::{self, Entry};
 use crate::format::segment::{FIRST_RECORD, HEAD_BYTES, Link, SEGMENT_UNIT_BYTES, SegmentHead};
 use crate::format::{PAGE_BYTES, page_crc};
+use crate::mutants::{Mutant, kept};
 use crate::table::{Array, Geometry, Growth, Old};
 
 /// Reads a range that a header names; it must lie within the file.
@@ -47,7 +48,7 @@ pub(super) fn read_catalog(media: &dyn Media, header: &Header, file_bytes: u64) 
     }
     let bytes = read_range(media, "catalog", offset, len, file_bytes)?;
     let found = crc32fast::hash(&bytes);
-    if found != crc {
+    if found != crc && kept(Mutant::CatalogChecksum) {
         return Err(Error::corrupt("catalog", offset, Detail::Crc(crc), Detail::Crc(found)));
     }
     Catalog::decode(&bytes, offset, file_bytes)
@@ -155,19 +156,23 @@ impl Reader {
     ) -> Result<Option<(u64, SegmentHead)>> {
         let file_id = &self.header.identity.file_id;
         let Some(link) = Link::decode(head, file_id) else { return Ok(None) };
-        let inside = |bytes: u64| link.next.checked_add(bytes).is_some_and(|end| end <= self.file_bytes);
+        let inside = |bytes: u64| {
+            let end = link.next.checked_add(bytes);
+            end.is_some_and(|end| end <= self.file_bytes || !kept(Mutant::ChainEndsWithTheFile))
+        };
         let here = last.segment.head();
         // A link from a session before this segment's was left in the space that it took.
         let aligned = link.next.is_multiple_of(SEGMENT_UNIT_BYTES);
-        if link.sequence <= here.sequence || link.epoch < here.epoch || !aligned || !inside(HEAD_BYTES as u64)
-        {
+        let stale = link.sequence <= here.sequence || (link.epoch < here.epoch && kept(Mutant::LinkEpoch));
+        if stale || !aligned || !inside(HEAD_BYTES as u64) {
             return Ok(None);
         }
         let mut bytes = [0; HEAD_BYTES];
         self.read(&mut bytes, link.next)?;
         let next = SegmentHead::copies(&bytes, file_id).find(|next| {
             let ends_inside = (from..=last.segment.end_offset()).contains(&next.predecessor_end);
-            (next.sequence, next.epoch) == (link.sequence, link.epoch)
+            let linked = (next.sequence, next.epoch) == (link.sequence, link.epoch);
+            (linked || !kept(Mutant::LinkedSegmentAlone))
                 && next.predecessor == last.segment.offset()
                 && ends_inside
                 && next.predecessor_end.is_multiple_of(8)
@@ -178,8 +183,8 @@ impl Reader {
 
     fn map_segment(&self, offset: u64, head: SegmentHead) -> Result<(Arc<Segment>, Appender)> {
         let extent = match &self.space {
-            Some(space) => Some(space.claim(offset, head.bytes)?),
-            None => None,
+            Some(space) if kept(Mutant::ChainReserved) => Some(space.claim(offset, head.bytes)?),
+            _ => None,
         };
         if offset.checked_add(head.bytes).is_none_or(|end| end > Position::END_OFFSET) {
             return Err(Error::corrupt("log segment", offset, Position::END_OFFSET, head.bytes));
@@ -195,21 +200,32 @@ impl Reader {
 
     /// Makes durable what was read, then puts the journal's pages in place (D13).
     pub(super) fn settle(&mut self, chain: &Chain, syncer: &Syncer, headers: &Headers) -> Result<()> {
-        headers.rewrite()?;
+        if kept(Mutant::RecoveryRewritesHeader) {
+            headers.rewrite()?;
+        }
         let known_durable = chain.last_mark().map_or(0, |mark| mark.sequence);
         for (segment, end) in chain.extent() {
-            if segment.head().sequence >= known_durable {
+            let sequence = segment.head().sequence;
+            let may_be_lost = sequence > known_durable
+                || (sequence == known_durable && kept(Mutant::RecoveryRewritesMarkedSegment));
+            if may_be_lost && kept(Mutant::RecoveryRewritesLog) {
                 self.write_again(segment.offset(), end)?;
             }
         }
-        syncer.sync()?;
+        if kept(Mutant::RecoverySync) {
+            syncer.sync()?;
+        }
         if headers.durable().journal.offset == 0 {
             return Ok(());
         }
         let pages = self.journal.len() as u64;
         let images_at = self.header.journal.offset + journal::table_bytes(pages);
-        copy_in_place(&*self.media, images_at, &self.journal)?;
-        syncer.sync()?;
+        if kept(Mutant::RecoveryCopiesJournal) {
+            copy_in_place(&*self.media, images_at, &self.journal)?;
+        }
+        if kept(Mutant::RecoveryInPlaceSync) {
+            syncer.sync()?;
+        }
         self.journal.clear();
         let header = Header { journal: Pointer::default(), ..headers.durable() };
         self.header = headers.commit(&syncer.turn(), header)?;
@@ -325,7 +341,8 @@ impl Reader {
     /// The journal's pages, for an open that must not put them in place.
     fn read_overlay(&self) -> Result<HashMap<u64, Box<Page>>> {
         let images_at = self.header.journal.offset + journal::table_bytes(self.journal.len() as u64);
-        let images = self.journal.iter().enumerate().map(|(n, entry)| {
+        let entries = self.journal.iter().filter(|_| kept(Mutant::ReadOnlyOverlay));
+        let images = entries.enumerate().map(|(n, entry)| {
             let mut page: Box<Page> = Box::new([0; PAGE_BYTES as usize]);
             let offset = images_at + n as u64 * PAGE_BYTES;
             self.read(&mut page[..], offset)?;

@@ -22,6 +22,7 @@ use crate::file::sync::Syncer;
 use crate::format::catalog::Catalog;
 use crate::format::header::{Chosen, Header, MAGIC, SlotFault};
 use crate::format::{PAGE_BYTES, page_round_up};
+use crate::mutants::{Mutant, kept};
 use crate::table::{Counters, HashKind, KeyHasher, LoadFactor, Table};
 use crate::upkeep::read::{Reader, read_catalog, read_journal};
 use crate::upkeep::replay::{Replay, ReplayHost};
@@ -96,7 +97,9 @@ pub(crate) fn recover(
             if unclean || has_records {
                 reader.settle(&chain, &syncer, &headers)?;
             }
-            space.commit_naming(catalog_places(&catalog, &header));
+            if kept(Mutant::OpenedStateStays) {
+                space.commit_naming(catalog_places(&catalog, &header));
+            }
             Some(Durable { space, syncer, headers, catalog: extent })
         }
         _ => None,
@@ -126,7 +129,8 @@ pub(crate) fn recover(
         segment: Arc::clone(last),
         tail,
         last_sequence,
-        needs_fresh_segment: unclean || behind > 0 || replay.bytes > 0,
+        needs_fresh_segment: (unclean || behind > 0 || replay.bytes > 0)
+            && kept(Mutant::FreshSegmentAfterUncleanEnd),
         log_bytes: segments[..log_segments].iter().map(|segment| segment.bytes()).sum(),
     };
     Ok(Recovered {

@@ -10,6 +10,7 @@ use crate::file::log::chain::ChainRecord;
 use crate::file::pages::IndexPages;
 use crate::format::bucket::Position;
 use crate::format::record::{GROW_DOUBLE, GROW_SAME_SIZE, Kind};
+use crate::mutants::{Mutant, kept};
 use crate::seam::Arrays;
 use crate::table::{Geometry, Growth, Host, KeyHasher, Table, Trigger};
 use crate::upkeep::records::PinnedRecords;
@@ -63,6 +64,9 @@ impl Replay {
                     GROW_SAME_SIZE => Growth::SameSize,
                     _ => return Err(Error::corrupt("growth record", *offset, "a kind of growth", word)),
                 };
+                if !kept(Mutant::GrowthReplayed) {
+                    return Ok(());
+                }
                 self.table.replay_growth(&self.host, growth)
             }
             Kind::SyncMark => Ok(()),
@@ -75,7 +79,8 @@ impl Replay {
         let hash = self.hasher.hash(key);
         let existing = self.table.locate(&records, hash, key)?;
         let cell = existing.as_ref().map(|(cell, _)| *cell);
-        let plan = self.table.prepare_put(&self.host, &records, hash, cell, Trigger::Replay)?;
+        let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
+        let plan = self.table.prepare_put(&self.host, &records, hash, cell, trigger)?;
         let position = Position::from_offset(record.offset)
             .ok_or_else(|| Error::corrupt("log", record.offset, "a position below 8 TiB", record.offset))?;
         self.table.put(&self.host, plan, hash, cell, position);

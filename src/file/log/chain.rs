@@ -14,6 +14,7 @@ use crate::file::log::segment::Segment;
 use crate::file::region::Appender;
 use crate::format::record::{Frame, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES};
 use crate::format::segment::FIRST_RECORD;
+use crate::mutants::{Mutant, kept};
 
 /// A position in the log that compares in log order: segments by number, then offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +43,8 @@ impl Mark {
     fn decode(value: &[u8], secret: &[u8; 16], at: u64) -> Option<Mark> {
         let value: &[u8; MARK_BYTES] = value.try_into().ok()?;
         let word = |from: usize| u64::from_le_bytes(std::array::from_fn(|i| value[from + i]));
-        (word(16) == check(secret, at, &value[..16])).then(|| Mark { sequence: word(0), end: word(8) })
+        let ours = word(16) == check(secret, at, &value[..16]) || !kept(Mutant::MarkCheck);
+        ours.then(|| Mark { sequence: word(0), end: word(8) })
     }
 }
 
@@ -137,7 +139,7 @@ impl Chain {
     pub(crate) fn next(&mut self) -> Result<Option<ChainRecord>> {
         loop {
             let here = &mut self.segments[self.current];
-            if here.known_end == Some(self.at) {
+            if here.ends_at(self.at) {
                 self.current += 1;
                 self.at = self.segments[self.current].segment.offset() + FIRST_RECORD;
                 continue;
@@ -145,7 +147,7 @@ impl Chain {
             let limit = here.known_end.unwrap_or(here.segment.end_offset());
             let Some(frame) = here.verified_frame(self.at).filter(|frame| self.at + frame.bytes() <= limit)
             else {
-                if self.search_for_marks {
+                if self.search_for_marks && kept(Mutant::MarkSearch) {
                     self.check_for_damage()?;
                 }
                 return Ok(None);
@@ -169,7 +171,8 @@ impl Chain {
     fn check_for_damage(&self) -> Result<()> {
         let here = &self.segments[self.current];
         let bad = Mark { sequence: here.segment.head().sequence, end: self.at };
-        for (index, behind) in self.segments.iter().enumerate().skip(self.current) {
+        let segments = if kept(Mutant::MarkSearchGoesOn) { self.segments.len() } else { self.current + 1 };
+        for (index, behind) in self.segments[..segments].iter().enumerate().skip(self.current) {
             let first = behind.segment.offset() + FIRST_RECORD;
             let from = if index == self.current { self.at } else { first };
             let until = behind.known_end.unwrap_or(behind.segment.end_offset());
@@ -187,6 +190,12 @@ impl Chain {
 }
 
 impl ChainSegment {
+    /// Whether the log goes on in the next segment from here.
+    fn ends_at(&self, offset: u64) -> bool {
+        let torn = || self.known_end.is_some() && self.verified_frame(offset).is_none();
+        self.known_end == Some(offset) || (!kept(Mutant::PredecessorEnd) && torn())
+    }
+
     /// The frame of the record at a file offset, if one lies there whole and with the right checksums.
     fn verified_frame(&self, offset: u64) -> Option<Frame> {
         let at = (offset - self.segment.offset()) as usize;
@@ -194,8 +203,12 @@ impl ChainSegment {
         let frame = Frame::decode(head.or_else(|| self.appender.peek(at, SMALL_HEADER_BYTES))?)?;
         let bytes = self.appender.peek(at, frame.unpadded_bytes())?;
         let salt = self.segment.salt();
-        frame.verify_head(&bytes[..frame.head_bytes()], salt, offset).ok()?;
-        frame.verify_value(bytes, salt, offset).ok()?;
+        if kept(Mutant::RecordChecksumOnWalk) {
+            frame.verify_head(&bytes[..frame.head_bytes()], salt, offset).ok()?;
+        }
+        if kept(Mutant::ValueChecksumOnWalk) {
+            frame.verify_value(bytes, salt, offset).ok()?;
+        }
         Some(frame)
     }
 

@@ -19,6 +19,7 @@ use crate::format::bucket::Position;
 use crate::format::header::{Identity, LogPosition};
 use crate::format::record::{Frame, Kind, SYNC_MARK_BYTES};
 use crate::format::segment::{FIRST_RECORD, IDENTITY_AT, LINK_AT, Link, SEGMENT_UNIT_BYTES, SegmentHead};
+use crate::mutants::{Mutant, kept};
 
 /// Segments grow with the log up to this size.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
@@ -139,7 +140,7 @@ impl LogWriter {
     /// of a file, or a restored one, may have holes where the original was preallocated (D19).
     pub(crate) fn begin_session(&mut self, epoch: u64) -> Result<()> {
         let rest = self.segment.end_offset() - self.tail;
-        if !self.needs_fresh_segment && rest > 0 {
+        if !self.needs_fresh_segment && rest > 0 && kept(Mutant::RestOfSegmentAllocated) {
             self.media.allocate(self.tail, rest).map_err(no_space("a log segment", rest))?;
         }
         self.epoch = epoch;
@@ -168,7 +169,8 @@ impl LogWriter {
 
     /// Makes sure that `bytes` can be appended; may move on to another segment. Nothing else changes.
     pub(crate) fn secure(&mut self, bytes: u64, purpose: Purpose) -> Result<()> {
-        if purpose == Purpose::Add {
+        let keeps_reserve = purpose == Purpose::Add && kept(Mutant::ReserveKept);
+        if keeps_reserve {
             self.secure_reserve()?;
         }
         if !self.needs_fresh_segment && self.tail + bytes <= self.segment.end_offset() {
@@ -180,7 +182,7 @@ impl LogWriter {
             return self.move_on(spare);
         }
         // Whatever adds to the store leaves a spare behind.
-        let spares = if purpose == Purpose::Add { 2 } else { 1 };
+        let spares = if keeps_reserve { 2 } else { 1 };
         while self.spares.len() < spares {
             let spare = self.spare_source().prepare()?;
             self.spares.push(spare);
@@ -294,13 +296,17 @@ impl LogWriter {
         let segment = Segment::new(spare.region, Some(spare.extent), offset, head, &self.identity.file_id);
         let mut appender = segment.memory().appender().ok_or(Error::Reentrant)?;
         let identity = head.encode(&self.identity.file_id);
-        IDENTITY_AT.iter().for_each(|&at| appender.write_head(at, &identity));
+        let copies = if kept(Mutant::IdentityTwice) { 2 } else { 1 };
+        IDENTITY_AT.iter().take(copies).for_each(|&at| appender.write_head(at, &identity));
         // Whatever links the space held before must not lead anywhere.
-        LINK_AT.iter().for_each(|&at| appender.write_head(at, &[0; crate::format::segment::LINK_BYTES]));
+        if kept(Mutant::OldLinksCleared) {
+            LINK_AT.iter().for_each(|&at| appender.write_head(at, &[0; crate::format::segment::LINK_BYTES]));
+        }
 
         let link = Link { next: offset, sequence: head.sequence, epoch: head.epoch };
         let link = link.encode(&self.identity.file_id);
-        LINK_AT.iter().for_each(|&at| self.appender.write_head(at, &link));
+        let copies = if kept(Mutant::LinkTwice) { 2 } else { 1 };
+        LINK_AT.iter().take(copies).for_each(|&at| self.appender.write_head(at, &link));
 
         self.log.add(&pin, Arc::clone(&segment));
         self.log_bytes += segment.bytes();
