@@ -13,7 +13,7 @@ use crate::content::mix;
 use crate::tally::{Tally, keep_panics, without_panic};
 
 /// Where a run begins and how long it goes on.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 pub struct Span {
     /// Seed of the first cycle; each further one has the next number. By the clock unless given
     #[arg(long, value_name = "N")]

@@ -40,3 +40,27 @@ pub fn nested(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
     crash_recoveries(&script, setup, plan, tally);
     Ok(())
 }
+
+/// A short random workload, whose recoveries are crashed here and there.
+pub fn recoveries(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
+    let mut dice = Dice::new(seed);
+    let Workload { setup, script } = Workload::random(seed, dice.between(2, 6), Ends::Any);
+    let plan = Plan {
+        disk_seed: seed,
+        every: 60,
+        cuts: 1,
+        depth: 1,
+        deeper: 41,
+        value_bytes: if dice.one_in(3) { ROLLING } else { ORDINARY },
+    };
+    crash_recoveries(&script, setup, plan, tally);
+    Ok(())
+}
+
+/// A cycle of any kind.
+pub fn anything(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
+    type Cycle = fn(u64, &Arc<Tally>) -> Result<(), String>;
+    const KINDS: [(&str, Cycle); 2] = [("sim", crashes), ("recoveries", recoveries)];
+    let (name, cycle) = KINDS[(seed % KINDS.len() as u64) as usize];
+    cycle(seed, tally).map_err(|what| format!("{name}: {what}"))
+}

@@ -1,3 +1,5 @@
 //! One file a verb.
 
+#[cfg(feature = "mutants")]
+mod mutants;
 pub mod sim;

@@ -1,0 +1,122 @@
+//! `tophash-crash sim --mutants`: leaves steps of the store out, one after the other, and sees whether the kit notices.
+
+use std::io::Read;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tophash::mutants::{ALL, Mutant, switch_on};
+use tophash_crash::campaign::{self, Span, Units};
+use tophash_crash::suite;
+
+/// A mutant must be caught within so many seeds.
+const SEEDS: u64 = 1000;
+/// A mutant that makes a cycle hang is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(600);
+const FIRST_SEED: u64 = 1;
+
+/// What became of a mutant.
+enum Verdict {
+    Caught {
+        seed: u64,
+        what: String,
+    },
+    /// The whole process ended: a stack overflow, an abort.
+    Died,
+    Survived,
+    Hung,
+}
+
+/// Runs every kind of cycle with one step left out; 1 if that is noticed.
+pub fn run_one(name: &str, span: &Span) -> ExitCode {
+    let Some(mutant) = Mutant::from_name(name) else {
+        eprintln!("tophash-crash: no mutant is called {name:?}; `sim --mutants` lists them");
+        return ExitCode::from(2);
+    };
+    switch_on(Some(mutant));
+    campaign::run("sim --mutant", Units::default(), span, SEEDS, suite::anything).report()
+}
+
+/// Tries all mutants; 1 if any of them survives.
+pub fn run_all(span: &Span) -> ExitCode {
+    let begun = Instant::now();
+    let next = AtomicUsize::new(0);
+    let verdicts: Mutex<Vec<(Mutant, Verdict)>> = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(&mutant) = ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let verdict = verdict(mutant, span);
+            println!("{}", line(mutant, &verdict));
+            verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((mutant, verdict));
+        }
+    };
+    thread::scope(|scope| {
+        let threads = span.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        (1..threads.max(1)).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    let verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let caught = |verdict: &Verdict| matches!(verdict, Verdict::Caught { .. } | Verdict::Died);
+    let survivors: Vec<_> =
+        verdicts.iter().filter(|(_, verdict)| !caught(verdict)).map(|(mutant, _)| mutant.name()).collect();
+    println!(
+        "sim --mutants: {} of {} mutants caught, in {:.1} s{}{}",
+        verdicts.len() - survivors.len(),
+        verdicts.len(),
+        begun.elapsed().as_secs_f64(),
+        if survivors.is_empty() { "" } else { "; survived: " },
+        survivors.join(", ")
+    );
+    if survivors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A process of its own for each mutant: what a store without a rule does may end the process.
+fn verdict(mutant: Mutant, span: &Span) -> Verdict {
+    let (seed, cycles) = (span.seed.unwrap_or(FIRST_SEED), span.cycles.unwrap_or(SEEDS));
+    let program = std::env::current_exe().expect("the program knows where it is");
+    let mut child = Command::new(program)
+        .args(["sim", "--mutant", mutant.name(), "--threads", "1"])
+        .args(["--seed", &seed.to_string(), "--cycles", &cycles.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts itself");
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait().expect("waiting for a child") {
+            Some(status) => break status,
+            None if begun.elapsed() > PATIENCE => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Verdict::Hung;
+            }
+            None => thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let mut said = String::new();
+    let _ = child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut said));
+    match status.code() {
+        Some(0) => Verdict::Survived,
+        Some(_) => told(&said).unwrap_or(Verdict::Died),
+        None => Verdict::Died,
+    }
+}
+
+/// The violation that a child tells of.
+fn told(said: &str) -> Option<Verdict> {
+    let (_, violation) = said.split_once("violation, seed ")?;
+    let (seed, what) = violation.split_once(": ")?;
+    let what = what.lines().next()?.to_owned();
+    Some(Verdict::Caught { seed: seed.parse().ok()?, what })
+}
+
+fn line(mutant: Mutant, verdict: &Verdict) -> String {
+    let (name, rules) = (mutant.name(), mutant.rules().join(" "));
+    match verdict {
+        Verdict::Caught { seed, what } => format!("{name} ({rules}): seed {seed}: {what}"),
+        Verdict::Died => format!("{name} ({rules}): the process died"),
+        Verdict::Survived => format!("{name} ({rules}): SURVIVED: {}", mutant.what()),
+        Verdict::Hung => format!("{name} ({rules}): HUNG: {}", mutant.what()),
+    }
+}
