@@ -28,6 +28,7 @@ mod mutants;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 mod options;
+mod salvage;
 mod seam;
 mod store;
 mod table;
@@ -35,11 +36,14 @@ mod upkeep;
 
 pub use error::{Detail, Error, Result};
 pub use options::{Durability, Options};
+pub use salvage::{Salvage, salvage};
 pub use store::{Buckets, Iter, Keys, Store, Value, Values};
 pub use table::HashKind;
 
-/// What [`Store::stats`], [`Store::growth`], [`Store::info`], [`Store::buckets`] and [`Store::verify`] report.
+/// What [`Store::stats`], [`Store::growth`], [`Store::info`], [`Store::buckets`], [`Store::verify`] and [`salvage()`]
+/// report.
 pub mod report {
+    pub use crate::salvage::report::{Damage, DamagedKey, Salvaged};
     pub use crate::upkeep::inspect::{
         Bucket, CellView, ChainLink, Extent, Growth, GrowthKind, Info, Stats, WhichArray,
     };

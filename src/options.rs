@@ -52,6 +52,8 @@ impl Default for Durability {
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(crate) create: bool,
+    /// The file must not be there yet.
+    pub(crate) must_be_new: bool,
     pub(crate) read_only: bool,
     pub(crate) capacity: u64,
     pub(crate) durability: Durability,
@@ -76,6 +78,7 @@ impl Options {
     pub fn new() -> Self {
         Options {
             create: true,
+            must_be_new: false,
             read_only: false,
             capacity: 0,
             durability: Durability::default(),

@@ -24,6 +24,7 @@ pub use value::Value;
 
 use crate::error::Result;
 use crate::mutants::{Mutant, kept};
+use crate::file::log::segment::Segment;
 use crate::options::Options;
 use crate::upkeep::inspect::{Bucket, Growth, Info, Stats, WhichArray};
 use crate::upkeep::verify::Verification;
@@ -399,6 +400,11 @@ impl Store {
             Err(shared) if shared.core.is_read_only() || !kept(Mutant::SharedCloseSyncs) => Ok(()),
             Err(shared) => shared.core.sync(),
         }
+    }
+
+    /// The segments of the log; for salvage.
+    pub(crate) fn log_segments(&self) -> Result<Vec<Arc<Segment>>> {
+        Ok(self.core().log.segments(&self.core().pin()?))
     }
 
     fn core(&self) -> &Core {

@@ -88,26 +88,31 @@ impl SegmentHead {
 
     /// The copies in a segment's first [`HEAD_BYTES`] that are whole and of this file. They can differ where a new
     /// segment was begun in the space of an old one and a crash kept half of it.
-    pub fn copies(head: &[u8], file_id: &[u8; 16]) -> impl Iterator<Item = SegmentHead> {
-        IDENTITY_AT.iter().filter_map(|&at| Self::decode(head.get(at..)?, file_id))
+    pub fn copies<'a>(head: &'a [u8], file_id: &'a [u8; 16]) -> impl Iterator<Item = SegmentHead> + 'a {
+        Self::copies_of_any(head).filter(move |(of, _)| of == file_id).map(|(_, head)| head)
     }
 
-    fn decode(bytes: &[u8], file_id: &[u8; 16]) -> Option<SegmentHead> {
+    /// The copies that are whole, each with the file it says it is of; for salvage.
+    pub fn copies_of_any(head: &[u8]) -> impl Iterator<Item = ([u8; 16], SegmentHead)> {
+        IDENTITY_AT.iter().filter_map(|&at| Self::decode(head.get(at..)?))
+    }
+
+    fn decode(bytes: &[u8]) -> Option<([u8; 16], SegmentHead)> {
         let (raw, _) = RawSegment::ref_from_prefix(bytes).ok()?;
         let whole = raw.magic == SEGMENT_MAGIC
-            && raw.file_id == *file_id
             && raw.crc.get() == crc32fast::hash(&raw.as_bytes()[..SEGMENT_BYTES - 4])
             && raw.bytes.get() % SEGMENT_UNIT_BYTES == 0
             && raw.bytes.get() > 0
             && raw.sequence.get() < COUNTER_LIMIT
             && raw.epoch.get() < COUNTER_LIMIT;
-        whole.then_some(SegmentHead {
+        let head = SegmentHead {
             epoch: raw.epoch.get(),
             sequence: raw.sequence.get(),
             bytes: raw.bytes.get(),
             predecessor: raw.predecessor.get(),
             predecessor_end: raw.predecessor_end.get(),
-        })
+        };
+        whole.then_some((raw.file_id, head))
     }
 }
 
@@ -174,12 +179,12 @@ mod tests {
             predecessor_end: 200_000,
         };
         let bytes = head.encode(&FILE);
-        assert_eq!(SegmentHead::decode(&bytes, &FILE), Some(head));
-        assert_eq!(SegmentHead::decode(&bytes, &[5; 16]), None);
+        assert_eq!(SegmentHead::copies(&bytes, &FILE).collect::<Vec<_>>(), [head]);
+        assert_eq!(SegmentHead::copies(&bytes, &[5; 16]).next(), None);
         for bit in 0..SEGMENT_BYTES * 8 {
             let mut bytes = bytes;
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(SegmentHead::decode(&bytes, &FILE), None, "bit {bit}");
+            assert_eq!(SegmentHead::decode(&bytes), None, "bit {bit}");
         }
     }
 

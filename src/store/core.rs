@@ -278,6 +278,10 @@ fn open_file(path: &Path, options: &Options) -> Result<Arc<dyn Media>> {
     // Twice or more only when others make, replace or remove the file at the same time.
     for _ in 0..16 {
         let opened = options.volume.open(path, access).map_err(Error::io("opening the file"))?;
+        if opened.is_some() && options.must_be_new {
+            let source = std::io::ErrorKind::AlreadyExists.into();
+            return Err(Error::Io { action: "making the file", source });
+        }
         let Some(media) = opened else {
             if options.read_only || !options.create {
                 return Err(Error::Io {

@@ -2,6 +2,7 @@
 //!
 //! * [`recover`]: the order of an opening; [`read`] maps what a header names, [`replay`] applies the log.
 //! * [`records`]: the log as the table sees it.
+//! * [`scan`]: the records of a segment, past damage; for verification and salvage.
 //! * [`inspect`], [`verify`]: what [`Store`](crate::Store)'s reports are made of.
 
 pub(crate) mod inspect;
@@ -9,4 +10,5 @@ mod read;
 pub(crate) mod records;
 pub(crate) mod recover;
 mod replay;
+pub(crate) mod scan;
 pub(crate) mod verify;

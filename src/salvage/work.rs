@@ -1,0 +1,206 @@
+//! The work of a salvage: the records of the log, newest first, into the new store.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::error::Result;
+use crate::format::record::{Frame, Kind, Salt};
+use crate::format::segment::FIRST_RECORD;
+use crate::store::Store;
+use crate::upkeep::scan::{Found, LogBytes, Scan};
+
+use super::report::{Damage, DamagedKey, Salvaged};
+use super::segments::Life;
+use super::source::Source;
+
+/// 128 random bits for a key: removed keys would take as much memory as they have bytes.
+type KeyPrint = u128;
+
+pub(super) struct Work<'a> {
+    new: &'a Store,
+    /// The damaged file, if it opens.
+    table: Option<Store>,
+    source: Source,
+    file_id: [u8; 16],
+    report: Salvaged,
+    /// Keys that are gone: a removal is newer than what comes now, or the table has none.
+    gone: HashSet<KeyPrint>,
+    /// Keys whose newest value is damaged, by their place in the report.
+    damaged: HashMap<KeyPrint, usize>,
+    printer: SipHasher13,
+    /// Damage lies between here and the end of the log.
+    behind_damage: bool,
+}
+
+/// What the table of the damaged file says about a key.
+enum Verdict {
+    Is(Vec<u8>),
+    Absent,
+    /// There is no table, or it or the key's record is damaged.
+    Unknown,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(
+        new: &'a Store,
+        table: Option<Store>,
+        source: Source,
+        file_id: [u8; 16],
+        report: Salvaged,
+    ) -> Self {
+        let random = RandomState::new();
+        let printer = SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1));
+        let (gone, damaged) = Default::default();
+        Work { new, table, source, file_id, report, gone, damaged, printer, behind_damage: false }
+    }
+
+    /// Takes every life of the log, newest first.
+    pub(super) fn run(mut self, log: &[Life], mut progress: impl FnMut(u64)) -> Result<Salvaged> {
+        for life in log {
+            self.behind_damage |= life.gap_behind;
+            let cleared = self.life(life)?;
+            progress(life.limit.min(self.source.length()).saturating_sub(life.offset));
+            if cleared {
+                break;
+            }
+        }
+        self.report.entries = self.new.len();
+        Ok(self.report)
+    }
+
+    /// Takes the records of one life, the last first; whether one of them cleared the table.
+    fn life(&mut self, life: &Life) -> Result<bool> {
+        self.report.segments += 1;
+        let salt = Salt::new(&self.file_id, life.epoch, life.sequence);
+        let found = self.records_of(life, salt);
+        for found in found.into_iter().rev() {
+            let (offset, frame, value_whole) = match found {
+                Found::Damage { offset, bytes } => {
+                    self.damage("log", offset, bytes);
+                    continue;
+                }
+                Found::Record { offset, frame, value_whole } => (offset, frame, value_whole),
+            };
+            self.report.records += 1;
+            match frame.kind {
+                Kind::Clear => return Ok(true),
+                Kind::Grow | Kind::SyncMark => {}
+                Kind::Remove | Kind::Put => match self.key(offset, &frame, salt) {
+                    None => self.damage("log", offset, frame.bytes()),
+                    Some(key) if frame.kind == Kind::Remove => self.remove(&key)?,
+                    Some(key) => {
+                        let value = if value_whole { self.value(offset, &frame, salt) } else { None };
+                        self.put(key, value, offset, frame.bytes())?;
+                    }
+                },
+            }
+        }
+        Ok(false)
+    }
+
+    /// Walks a life from its first record on. What the table's log ends before is counted and left.
+    fn records_of(&mut self, life: &Life, salt: Salt) -> Vec<Found> {
+        let length = self.source.length();
+        let first = life.offset + FIRST_RECORD;
+        let limit = life.end.unwrap_or(life.limit);
+        if limit > length {
+            // One that only a link tells of has no size.
+            let bytes = if limit == u64::MAX { 0 } else { limit - length.max(life.offset) };
+            if bytes > 0 || life.offset >= length {
+                self.damage("log segment beyond the end of the file", length.max(life.offset), bytes);
+            }
+        }
+        let end = limit.min(length);
+        let mut found = Vec::new();
+        let mut scan = Scan::new(&mut self.source, salt, first, end, life.end.is_some());
+        while let Some(record) = scan.next() {
+            found.push(record);
+        }
+        if self.table.is_some() && self.report.segments == 1 {
+            let behind = life.limit.min(length);
+            let mut scan = Scan::new(&mut self.source, salt, end, behind, false);
+            while let Some(record) = scan.next() {
+                self.report.behind_the_end += u64::from(matches!(record, Found::Record { .. }));
+            }
+        }
+        found
+    }
+
+    fn damage(&mut self, what: &'static str, offset: u64, bytes: u64) {
+        self.report.damage.push(Damage::new(what, offset, bytes));
+        self.report.log_is_whole = false;
+        self.behind_damage = true;
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<()> {
+        if !self.new.contains_key(key)? {
+            self.gone.insert(self.print(key));
+        }
+        Ok(())
+    }
+
+    /// Takes a record, `None` being a value that is damaged, unless a newer one decided.
+    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, offset: u64, record_bytes: u64) -> Result<()> {
+        let print = self.print(&key);
+        if self.gone.contains(&print) || self.new.contains_key(&key)? {
+            self.report.stale += 1;
+            return Ok(());
+        }
+        match (self.verdict(&key), value) {
+            (Verdict::Is(value), _) => {
+                self.new.insert(&key, value)?;
+                self.report.confirmed += 1;
+            }
+            (Verdict::Absent, _) => {
+                self.report.stale += 1;
+                self.gone.insert(print);
+            }
+            (Verdict::Unknown, None) => {
+                self.damage("value of a record", offset, record_bytes);
+                if let Entry::Vacant(first) = self.damaged.entry(print) {
+                    first.insert(self.report.keys.len());
+                    self.report.keys.push(DamagedKey { key, offset, older: None });
+                }
+            }
+            (Verdict::Unknown, Some(value)) => {
+                self.new.insert(&key, value)?;
+                self.report.doubtful += u64::from(self.behind_damage);
+                if let Some(&place) = self.damaged.get(&print) {
+                    self.report.keys[place].older = Some(offset);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, key: &[u8]) -> Verdict {
+        match self.table.as_ref().map(|table| table.get(key)) {
+            Some(Ok(Some(value))) => Verdict::Is(value.to_vec()),
+            Some(Ok(None)) => Verdict::Absent,
+            Some(Err(_)) | None => Verdict::Unknown,
+        }
+    }
+
+    /// The key of a record that the walk found. Compared once more: a sector may fail between.
+    fn key(&mut self, offset: u64, frame: &Frame, salt: Salt) -> Option<Vec<u8>> {
+        let head = self.source.bytes(offset, frame.head_bytes())?;
+        frame.verify_head(head, salt, offset).ok()?;
+        Some(head[frame.header_bytes()..][..frame.key_len as usize].to_vec())
+    }
+
+    fn value(&mut self, offset: u64, frame: &Frame, salt: Salt) -> Option<Vec<u8>> {
+        let record = self.source.bytes(offset, frame.unpadded_bytes())?;
+        frame.verify_head(&record[..frame.head_bytes()], salt, offset).ok()?;
+        frame.verify_value(record, salt, offset).ok()?;
+        Some(record[frame.header_bytes() + frame.key_len as usize..].to_vec())
+    }
+
+    fn print(&self, key: &[u8]) -> KeyPrint {
+        let mut hasher = self.printer;
+        hasher.write(key);
+        hasher.finish128().as_u128()
+    }
+}
