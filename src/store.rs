@@ -196,6 +196,21 @@ impl Store {
         self.write(|core| core.remove(key.as_ref()))
     }
 
+    /// Removes a key without reading its value; whether it was there. The way out for a key whose large value is damaged:
+    /// [`insert`](Store::insert) and [`remove`](Store::remove) return the value before, and so refuse.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("key", "value")?;
+    /// assert!(store.forget("key")?);
+    /// assert!(!store.forget("key")?);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
+    pub fn forget(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.write(|core| core.forget(key.as_ref()))
+    }
+
     /// Removes every key, in constant time. Iterators that are under way end.
     ///
     /// ```
@@ -365,8 +380,9 @@ impl Store {
         Buckets::new(self.core(), array)
     }
 
-    /// Checks everything that can be checked: every page, every record, every invariant of the table. Linear in the
-    /// size of the file. Writers wait meanwhile, readers don't.
+    /// Checks everything that can be checked: every page, every record, every invariant of the table, and that no two
+    /// parts of the file overlap and, in a store that writes, none is lost. Linear in the size of the file. Writers
+    /// wait meanwhile, readers don't.
     ///
     /// # Errors
     /// Damage is not an error but a fault in the report; an error is trouble on the way, from the system.

@@ -83,6 +83,13 @@ impl Checkpointer {
         Checkpointer { media, space, syncer, headers, state: Mutex::new(State { catalog, unfinished: None }) }
     }
 
+    /// The catalog, and the journal of a checkpoint that is not complete, as (offset, bytes).
+    pub(crate) fn extents(&self) -> ((u64, u64), Option<(u64, u64)>) {
+        let state = self.lock();
+        let place = |extent: &Extent| (extent.offset(), extent.bytes());
+        (place(&state.catalog), state.unfinished.as_ref().map(|unfinished| place(&unfinished.journal)))
+    }
+
     /// Completes a checkpoint whose in-place writes failed, if there is one (D7).
     pub(crate) fn finish_earlier(&self) -> Result<()> {
         self.complete(&mut self.lock(), None)

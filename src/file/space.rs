@@ -197,6 +197,14 @@ impl Space {
         freed.into_iter().for_each(|(offset, bytes)| self.free(offset, bytes));
     }
 
+    /// What is free, and what was given back and waits for a header that does not name it, as (offset, bytes); and the
+    /// end of all.
+    pub(crate) fn unused(&self) -> (Vec<(u64, u64)>, u64) {
+        let state = self.lock();
+        let free = state.free.iter().map(|(&offset, &bytes)| (offset, bytes));
+        (free.chain(state.waiting.iter().copied()).collect(), state.end)
+    }
+
     /// Cuts free space off the end of the file. Only when nothing maps it: at a close.
     pub(crate) fn truncate(&self) -> std::io::Result<()> {
         let mut state = self.lock();

@@ -1,14 +1,16 @@
 //! Looking at an open file: statistics, buckets, verification.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::file::log::writer::LogWriter;
 use crate::format::header::VERSION;
-use crate::store::core::Core;
+use crate::store::core::{Core, Files, Writer};
 use crate::table::{chain, shape};
+use crate::upkeep::extents::{self, Part};
 use crate::upkeep::inspect::{self, Bucket, FileFigures, Growth, Info, Stats, WhichArray};
-use crate::upkeep::verify::{Verification, verify};
+use crate::upkeep::verify::{Subject, Verification, verify};
 
 impl Core {
     pub(super) fn stats(&self) -> Result<Stats> {
@@ -80,13 +82,48 @@ impl Core {
 
     pub(super) fn verify(&self) -> Result<Verification> {
         let pin = self.pin()?;
-        let _no_checkpoint = self
-            .files
-            .as_ref()
-            .map(|files| files.checkpointing.lock().unwrap_or_else(PoisonError::into_inner));
+        let files = self.files.as_ref();
+        let hold = |lock| Mutex::lock(lock).unwrap_or_else(PoisonError::into_inner);
+        let _no_checkpoint = files.map(|files| hold(&files.checkpointing));
+        let _no_new_spare = files.map(|files| hold(&files.preparing));
         let writer = self.lock_writer_to_look();
         let segments = self.log.segments(&pin);
-        verify(writer.table.geometry(), &writer.table.counters(), &self.records(&pin), &segments)
+        let file_bytes = self.media.length().map_err(Error::io("reading the file's length"))?;
+        let (parts, covered) = match files {
+            Some(files) => {
+                let (parts, covered) = self.parts_in_use(files, &writer);
+                (Ok(parts), covered)
+            }
+            None => (extents::named_by(&self.header(), &*self.media, file_bytes), None),
+        };
+        let log =
+            segments.iter().map(|segment| Part::new((segment.offset(), segment.bytes()), "log segment"));
+        verify(Subject {
+            geometry: writer.table.geometry(),
+            counters: writer.table.counters(),
+            records: &self.records(&pin),
+            segments: &segments,
+            parts: parts.map(|parts| parts.into_iter().chain(log).collect()),
+            covered,
+            file_bytes,
+        })
+    }
+
+    /// Every part of the file but the log, and up to where they are all there is: unless a reader holds on to
+    /// something that was replaced, which nobody can tell from something lost.
+    fn parts_in_use(&self, files: &Files, writer: &Writer) -> (Vec<Part>, Option<u64>) {
+        self.domain.collect();
+        let nothing_retired = self.domain.waiting() == 0;
+        let (unused, end) = files.space.unused();
+        let (catalog, journal) = files.checkpointer.extents();
+        let mut parts = vec![extents::slots(), Part::new(catalog, "catalog")];
+        parts.extend(journal.map(|journal| Part::new(journal, "journal")));
+        parts.extend(extents::of_arrays(writer.table.geometry()));
+        parts.extend(
+            writer.log.iter().flat_map(LogWriter::spares).map(|spare| Part::new(spare, "spare log segment")),
+        );
+        parts.extend(unused.into_iter().map(|free| Part::new(free, extents::FREE)));
+        (parts, nothing_retired.then_some(end))
     }
 
     /// The last durable header.

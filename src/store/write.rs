@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::file::checkpoint::{Freeze, FrozenPages};
+use crate::file::epoch::Pin;
 use crate::file::log::RecordRef;
 use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::pages::IndexPages;
@@ -57,15 +58,31 @@ impl Core {
     }
 
     pub(super) fn remove(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
+        let pin = self.pin()?;
+        let removed = self.take_out(&pin, key, |record| record.value())?;
+        Ok(removed.map(|bytes| Value::keep(&pin, bytes)))
+    }
+
+    pub(super) fn forget(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.take_out(&self.pin()?, key, |_| Ok(()))?.is_some())
+    }
+
+    /// Removes a key; what `look` makes of its record before anything changes (C12), `None` for an absent key.
+    fn take_out<'p, T>(
+        &'p self,
+        pin: &'p Pin<'_>,
+        key: &[u8],
+        look: impl FnOnce(&RecordRef<'p>) -> Result<T>,
+    ) -> Result<Option<T>> {
         let files = self.ready_to_write(Purpose::Free)?;
         let frame = Frame::new(Kind::Remove, key.len(), 0)?;
-        let (pin, hash) = (self.pin()?, self.hasher.hash(key));
+        let hash = self.hasher.hash(key);
         let mut writer = self.lock_writer()?;
-        let records = self.records(&pin);
+        let records = self.records(pin);
 
         // An absent key appends nothing and so must move nothing (D15).
         let Some((cell, record)) = writer.table.locate(&records, hash, key)? else { return Ok(None) };
-        let old = previous(Some(&record))?;
+        let looked = look(&record)?;
         let plan = writer.table.prepare_remove(self, &records, hash, cell)?;
         writer.log()?.secure(frame.bytes(), Purpose::Free)?;
 
@@ -73,7 +90,7 @@ impl Core {
         writer.table.remove(self, plan, hash, cell);
         record.segment().remove_live(record.record_bytes());
         self.finish_write(files, writer)?;
-        Ok(old.map(|bytes| Value::keep(&pin, bytes)))
+        Ok(Some(looked))
     }
 
     pub(super) fn clear(&self) -> Result<()> {
@@ -294,6 +311,7 @@ impl Core {
             let appended = files.appended.load(Ordering::Acquire);
             files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
         }
+        let preparing = files.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.spare_wanted());
         if let Some(spare) = wanted.and_then(|source| source.prepare().ok())
             && let Ok(mut writer) = self.writer.lock()
@@ -301,6 +319,7 @@ impl Core {
         {
             log.add_spare(spare);
         }
+        drop(preparing);
         if self.domain.waiting() > 0 {
             self.domain.collect();
         }

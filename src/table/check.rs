@@ -33,6 +33,8 @@ pub struct Place {
 pub struct Fault {
     /// Where; `None` when it is about the table as a whole.
     pub place: Option<Place>,
+    /// Where the damaged bytes lie in the file, when it is about some.
+    pub offset: Option<u64>,
     /// What is wrong.
     pub what: &'static str,
     /// What it should be.
@@ -262,8 +264,8 @@ impl<R: Records> Checker<'_, R> {
 
     /// Damage becomes a fault; anything else ends the check.
     fn damage(&mut self, place: Place, error: Error) -> Result<()> {
-        let Error::Corrupt { what, expected, found, .. } = error else { return Err(error) };
-        self.fault(Some(place), what, expected, found);
+        let Error::Corrupt { what, offset, expected, found } = error else { return Err(error) };
+        self.faults.push(Fault { place: Some(place), offset: Some(offset), what, expected, found });
         Ok(())
     }
 
@@ -274,7 +276,8 @@ impl<R: Records> Checker<'_, R> {
         expected: impl Into<Detail>,
         found: impl Into<Detail>,
     ) {
-        self.faults.push(Fault { place, what, expected: expected.into(), found: found.into() });
+        let (expected, found) = (expected.into(), found.into());
+        self.faults.push(Fault { place, offset: None, what, expected, found });
     }
 }
 
@@ -319,7 +322,13 @@ impl Overflow {
         let mut expect = |what, expected: u64, found: u64| {
             let place = Some(Place { array: which, bucket: found, cell: None });
             if expected != found {
-                faults.push(Fault { place, what, expected: expected.into(), found: found.into() });
+                faults.push(Fault {
+                    place,
+                    offset: None,
+                    what,
+                    expected: expected.into(),
+                    found: found.into(),
+                });
             }
         };
         expect("overflow bucket behind the highest linked one", array.buckets() + end, next);

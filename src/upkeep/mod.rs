@@ -3,8 +3,9 @@
 //! * [`recover`]: the order of an opening; [`read`] maps what a header names, [`replay`] applies the log.
 //! * [`records`]: the log as the table sees it.
 //! * [`scan`]: the records of a segment, past damage; for verification and salvage.
-//! * [`inspect`], [`verify`]: what [`Store`](crate::Store)'s reports are made of.
+//! * [`inspect`], [`verify`], [`extents`]: what [`Store`](crate::Store)'s reports are made of.
 
+pub(crate) mod extents;
 pub(crate) mod inspect;
 mod read;
 pub(crate) mod records;

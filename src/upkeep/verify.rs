@@ -1,15 +1,21 @@
 //! Checking a whole store: every page, every record, every invariant of the table.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Detail, Error, Result};
+use crate::file::log::RecordRef;
 use crate::file::log::segment::Segment;
 use crate::file::pages::IndexPages;
+use crate::format::bucket::{Hash, Position};
 use crate::format::segment::FIRST_RECORD;
-use crate::table::{Array, Counters, Geometry, Walk, WhichArray, check};
+use crate::seam::Records;
+use crate::table::{Array, Counters, Geometry, WhichArray, check};
+use crate::upkeep::extents::{self, Part};
 use crate::upkeep::records::PinnedRecords;
+use crate::upkeep::scan::{Found, LogBytes, Scan};
 
 /// What [`Store::verify`](crate::Store::verify) found.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +27,8 @@ pub struct Verification {
     pub pages: u64,
     /// Records of the log whose checksums were compared.
     pub records: u64,
+    /// Parts of the file that were compared with each other, free ones included.
+    pub extents: u64,
     /// Everything that is wrong.
     pub faults: Vec<Fault>,
 }
@@ -61,6 +69,9 @@ pub enum FaultPlace {
         bucket: u64,
         /// The cell, where it is about one.
         cell: Option<usize>,
+        /// The file offset of the damaged bytes, where it is about some: of the record that the cell points at, or of
+        /// the bucket's page.
+        offset: Option<u64>,
     },
 }
 
@@ -69,11 +80,14 @@ impl fmt::Display for Fault {
         match self.place {
             FaultPlace::Table => f.write_str("table")?,
             FaultPlace::Offset(offset) => write!(f, "offset {offset}")?,
-            FaultPlace::Bucket { array, bucket, cell } => {
+            FaultPlace::Bucket { array, bucket, cell, offset } => {
                 let old = if array == WhichArray::Old { "old " } else { "" };
                 write!(f, "{old}bucket {bucket}")?;
                 if let Some(cell) = cell {
                     write!(f, ", cell {cell}")?;
+                }
+                if let Some(offset) = offset {
+                    write!(f, ", offset {offset}")?;
                 }
             }
         }
@@ -81,24 +95,76 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Checks a table and its log. Nothing changes them meanwhile: the caller keeps writers out.
-pub(crate) fn verify(
-    geometry: &Arc<Geometry<IndexPages>>,
-    counters: &Counters,
-    records: &PinnedRecords<'_, '_>,
-    segments: &[Arc<Segment>],
-) -> Result<Verification> {
+/// A table, its log, and the parts of its file.
+pub(crate) struct Subject<'a, 'p, 's> {
+    pub(crate) geometry: &'a Geometry<IndexPages>,
+    pub(crate) counters: Counters,
+    pub(crate) records: &'a PinnedRecords<'p, 's>,
+    pub(crate) segments: &'a [Arc<Segment>],
+    /// The parts of the file that have a use, or the damage that keeps them from being known.
+    pub(crate) parts: Result<Vec<Part>>,
+    /// All bytes up to here are in one of the parts, where that is known.
+    pub(crate) covered: Option<u64>,
+    pub(crate) file_bytes: u64,
+}
+
+/// Checks it all. Nothing changes it meanwhile: the caller keeps writers out.
+pub(crate) fn verify(subject: Subject<'_, '_, '_>) -> Result<Verification> {
     let mut report = Verification::default();
-    report.pages(&geometry.array)?;
-    if let Some(old) = &geometry.old {
+    report.pages(&subject.geometry.array)?;
+    if let Some(old) = &subject.geometry.old {
         report.pages(&old.array)?;
     }
-    report.table(geometry, counters, records)?;
-    for segment in segments {
+    report.table(&subject)?;
+    for segment in subject.segments {
         report.segment(segment)?;
     }
-    report.entries(geometry, records, segments)?;
+    match subject.parts {
+        Ok(mut parts) => {
+            report.faults.extend(extents::overlaps(&mut parts, subject.file_bytes));
+            report.faults.extend(subject.covered.map(|end| extents::leaks(&parts, end)).unwrap_or_default());
+            report.extents = parts.len() as u64;
+        }
+        Err(error) => report.note(Err(error))?,
+    }
     Ok(report)
+}
+
+/// Records that are read whole, as a reader would, and counted.
+struct Counted<'a, 'p, 's> {
+    records: &'a PinnedRecords<'p, 's>,
+    /// Bytes by the offset of their segment.
+    live: RefCell<HashMap<u64, u64>>,
+    entries: RefCell<u64>,
+}
+
+impl<'p> Records for Counted<'_, 'p, '_> {
+    type Record = RecordRef<'p>;
+
+    fn matching(&self, position: Position, key: &[u8]) -> Result<Option<RecordRef<'p>>> {
+        self.records.matching(position, key)
+    }
+
+    fn read(&self, position: Position) -> Result<(RecordRef<'p>, Hash)> {
+        let (record, hash) = self.records.read(position)?;
+        record.verify()?;
+        *self.entries.borrow_mut() += 1;
+        *self.live.borrow_mut().entry(record.segment().offset()).or_default() += record.record_bytes();
+        Ok((record, hash))
+    }
+
+    fn key<'k>(&'k self, record: &'k RecordRef<'p>) -> &'k [u8] {
+        self.records.key(record)
+    }
+}
+
+/// The published bytes of a segment.
+struct Published<'a>(&'a Segment);
+
+impl LogBytes for Published<'_> {
+    fn bytes(&mut self, offset: u64, len: usize) -> Option<&[u8]> {
+        Some(self.0.memory().bytes((offset - self.0.offset()) as usize, len)?.as_slice())
+    }
 }
 
 impl Verification {
@@ -112,65 +178,31 @@ impl Verification {
         Ok(())
     }
 
-    fn table(
-        &mut self,
-        geometry: &Geometry<IndexPages>,
-        counters: &Counters,
-        records: &PinnedRecords<'_, '_>,
-    ) -> Result<()> {
+    fn table(&mut self, subject: &Subject<'_, '_, '_>) -> Result<()> {
         let mut faults = Vec::new();
-        check(geometry, counters, records, &mut faults)?;
-        self.faults.extend(faults.into_iter().map(|fault| Fault {
-            what: fault.what,
-            place: fault.place.map_or(FaultPlace::Table, |place| FaultPlace::Bucket {
+        let (live, entries) = Default::default();
+        let records = Counted { records: subject.records, live, entries };
+        check(subject.geometry, &subject.counters, &records, &mut faults)?;
+        self.entries = records.entries.into_inner();
+        for fault in faults {
+            let place = fault.place.map_or(FaultPlace::Table, |place| FaultPlace::Bucket {
                 array: place.array,
                 bucket: place.bucket,
                 cell: place.cell,
-            }),
-            expected: fault.expected,
-            found: fault.found,
-        }));
-        Ok(())
-    }
-
-    /// Every record of a segment, dead ones too: they may be what a replay needs.
-    fn segment(&mut self, segment: &Segment) -> Result<()> {
-        let mut at = segment.offset() + FIRST_RECORD;
-        while at < segment.published_end() {
-            match segment.record(at) {
-                Ok(record) => {
-                    self.note(record.verify())?;
-                    at += record.record_bytes();
-                }
-                // Without its length there is no way to the next one.
-                Err(error) => return self.note(Err(error)),
-            }
-            self.records += 1;
-        }
-        Ok(())
-    }
-
-    /// Every entry once more as a reader gets it, and what the segments count as live.
-    fn entries(
-        &mut self,
-        geometry: &Arc<Geometry<IndexPages>>,
-        records: &PinnedRecords<'_, '_>,
-        segments: &[Arc<Segment>],
-    ) -> Result<()> {
-        let mut live: HashMap<u64, u64> = HashMap::new();
-        let mut walk = Walk::new(geometry, 0);
-        while let Some(record) = walk.next(|| &**geometry, records) {
-            match record.and_then(|record| record.value().map(|_| record)) {
-                Ok(record) => {
-                    self.entries += 1;
-                    *live.entry(record.segment().offset()).or_default() += record.record_bytes();
-                }
-                Err(error) => self.note(Err(error))?,
+                offset: fault.offset,
+            });
+            // A damaged page is one fault, not one for each of its buckets.
+            if !fault.offset.is_some_and(|offset| self.knows(offset)) {
+                let (what, expected, found) = (fault.what, fault.expected, fault.found);
+                self.faults.push(Fault { what, place, expected, found });
             }
         }
+        // Where entries could not be read, what they would have counted is not known.
+        let live = records.live.into_inner();
+        let segments = if self.is_clean() { subject.segments } else { &[] };
         for segment in segments {
             let found = live.get(&segment.offset()).copied().unwrap_or(0);
-            if found != segment.live() && self.is_clean() {
+            if found != segment.live() {
                 self.faults.push(Fault {
                     what: "live bytes of a log segment",
                     place: FaultPlace::Offset(segment.offset()),
@@ -182,17 +214,40 @@ impl Verification {
         Ok(())
     }
 
+    /// Every record of a segment, dead ones too: they may be what a replay needs.
+    fn segment(&mut self, segment: &Segment) -> Result<()> {
+        let (from, end) = (segment.offset() + FIRST_RECORD, segment.published_end());
+        let mut scan = Scan::new(Published(segment), segment.salt(), from, end, true);
+        while let Some(found) = scan.next() {
+            let (Found::Record { offset, .. } | Found::Damage { offset, .. }) = found;
+            self.records += 1;
+            if !matches!(found, Found::Record { value_whole: true, .. }) {
+                self.note(segment.record(offset).and_then(|record| record.verify()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Damage becomes a fault; other trouble ends the verification.
     fn note(&mut self, result: Result<()>) -> Result<()> {
         match result {
             Err(Error::Corrupt { what, offset, expected, found }) => {
-                let fault = Fault { what, place: FaultPlace::Offset(offset), expected, found };
-                if !self.faults.contains(&fault) {
-                    self.faults.push(fault);
+                if !self.knows(offset) {
+                    self.faults.push(Fault { what, place: FaultPlace::Offset(offset), expected, found });
                 }
                 Ok(())
             }
             other => other,
         }
+    }
+
+    /// Whether damage at this offset was told of before, where it says more: of a page rather than of each bucket on
+    /// it, of a cell rather than of the record that it points at.
+    fn knows(&self, offset: u64) -> bool {
+        self.faults.iter().any(|fault| match fault.place {
+            FaultPlace::Offset(at) => at == offset,
+            FaultPlace::Bucket { offset: at, .. } => at == Some(offset),
+            FaultPlace::Table => false,
+        })
     }
 }

@@ -221,6 +221,11 @@ impl LogWriter {
         self.spares.push(spare);
     }
 
+    /// The spares, as (offset, bytes).
+    pub(crate) fn spares(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.spares.iter().map(|spare| (spare.extent.offset(), spare.extent.bytes()))
+    }
+
     /// Gives the spares back; before a close.
     pub(crate) fn drop_spares(&mut self) {
         self.spares.clear();

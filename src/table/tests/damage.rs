@@ -209,3 +209,100 @@ fn the_check_names_what_is_wrong() {
     rig.records.damage(cell.position());
     assert_eq!(rig.faults().len(), 1);
 }
+
+/// Words to be changed: the run of words, the word, its new value.
+type Damages = Vec<(usize, u64)>;
+
+/// Damages an array, and expects a fault of this name at this bucket; undoes it.
+#[track_caller]
+fn assert_named(rig: &Rig, array: &Array<HeapPages>, damages: &Damages, what: &str, bucket: u64) {
+    let words = array.main().words();
+    damages.iter().for_each(|&(word, value)| array.main().damage(word, value));
+    let faults = rig.faults();
+    let named =
+        faults.iter().any(|fault| fault.what == what && fault.place.is_some_and(|p| p.bucket == bucket));
+    assert!(named, "{what} in bucket {bucket}: {faults:?}");
+    damages.iter().for_each(|&(word, _)| array.main().damage(word, words[word]));
+    assert_eq!(rig.faults(), []);
+}
+
+/// A tophash word with another byte in cell `i`.
+fn with_byte(word: u64, i: usize, byte: u8) -> u64 {
+    word & !(0xff << (8 * i)) | u64::from(byte) << (8 * i)
+}
+
+#[test]
+fn every_invariant_of_a_chain_has_its_fault() {
+    let mut rig = Rig::new();
+    (0..100).for_each(|number| rig.insert(&key(number), number));
+    while rig.table.growing() {
+        rig.insert(&key(0), 0);
+    }
+    let array = rig.table.geometry().array.clone();
+    let words = array.main().words();
+    // A bucket with two entries and room, and a cell of another bucket.
+    let filled = |main: u64| super::super::chain(&array, main).unwrap()[0].tophash.filled().count();
+    let main = (0..array.buckets()).find(|&main| (2..7).contains(&filled(main))).unwrap();
+    let other = (0..array.buckets()).find(|&other| other != main && filled(other) > 0).unwrap();
+    let (at, entries) = (main as usize * BUCKET_WORDS, filled(main));
+    let (tophash, elsewhere) = (words[at + TOPHASH_WORD], other as usize * BUCKET_WORDS);
+    let foreign = (words[elsewhere + TOPHASH_WORD] & 0xff) as u8;
+
+    let gap = with_byte(tophash, 0, 0);
+    assert_named(&rig, &array, &vec![(at, gap)], "cell behind EMPTY_REST", main);
+    let last = with_byte(tophash, entries, 1);
+    assert_named(&rig, &array, &vec![(at, last)], "last cell of a chain in use", main);
+    let mark = with_byte(tophash, 0, 2);
+    assert_named(&rig, &array, &vec![(at, mark)], "cell of a chain not evacuated", main);
+    let twice = vec![(at, with_byte(tophash, entries, tophash as u8)), (at + 1 + entries, words[at + 1])];
+    assert_named(&rig, &array, &twice, "key of an entry", main);
+    let misplaced =
+        vec![(at, with_byte(tophash, entries, foreign)), (at + 1 + entries, words[elsewhere + 1])];
+    assert_named(&rig, &array, &misplaced, "bucket of an entry", main);
+}
+
+#[test]
+fn every_mark_of_a_growth_has_its_fault() {
+    let rig = growing();
+    let geometry = rig.table.geometry().clone();
+    let (array, old) = (&geometry.array, &geometry.old.as_ref().unwrap().array);
+    let words = old.main().words();
+    let head = |main: u64| words[main as usize * BUCKET_WORDS];
+    let evacuated = (0..old.buckets()).find(|&main| [2, 3].contains(&(head(main) & 0xff))).unwrap();
+    let at = evacuated as usize * BUCKET_WORDS;
+    let swapped = vec![(at, head(evacuated) ^ 1)];
+    assert_named(&rig, old, &swapped, "evacuation mark", evacuated);
+    let unmarked = vec![(at, with_byte(head(evacuated), 7, 77))];
+    assert_named(&rig, old, &unmarked, "cell of an evacuated chain", evacuated);
+    let below = (0..rig.table.counters().nevacuate).next().unwrap();
+    let not_evacuated = vec![(below as usize * BUCKET_WORDS, 0)];
+    assert_named(&rig, old, &not_evacuated, "old bucket below the evacuation mark", below);
+    let waiting = (0..old.buckets()).find(|&main| head(main) & 0xff > 4).unwrap();
+    let early = vec![(waiting as usize * BUCKET_WORDS, 0x77)];
+    assert_named(&rig, array, &early, "bucket whose old bucket is not evacuated", waiting);
+}
+
+#[test]
+fn every_counter_has_its_fault() {
+    let rig = growing();
+    let mut still = Rig::new();
+    (0..5).for_each(|number| still.insert(&key(number), number));
+    let faults = |rig: &Rig, change: fn(&mut Counters)| {
+        let (mut counters, mut faults) = (rig.table.counters(), Vec::new());
+        change(&mut counters);
+        check(rig.table.geometry(), &counters, &rig.records, &mut faults).unwrap();
+        faults.iter().map(|fault| fault.what).collect::<Vec<_>>()
+    };
+    assert!(faults(&rig, |_| {}).is_empty());
+    for (change, what) in [
+        ((|c| c.count += 1) as fn(&mut Counters), "number of entries"),
+        (|c| c.noverflow += 1, "noverflow"),
+        (|c| c.nevacuate = 1 << 40, "evacuation mark"),
+        (|c| c.next_overflow += 1, "overflow bucket behind the highest linked one"),
+        (|c| c.old_next_overflow += 1, "number of linked overflow buckets"),
+        (|c| c.clears += 1, "number of clears"),
+    ] {
+        assert!(faults(&rig, change).contains(&what), "{what}: {:?}", faults(&rig, change));
+    }
+    assert_eq!(faults(&still, |c| c.old_next_overflow = 9), ["old overflow buckets without a growth"]);
+}

@@ -88,6 +88,7 @@ impl Findings {
             "entries": self.checked.entries,
             "pages": self.checked.pages,
             "records": self.checked.records,
+            "extents": self.checked.extents,
             "seconds": seconds,
             "faults": faults.collect::<Vec<_>>(),
         })
@@ -118,9 +119,9 @@ impl From<&Fault> for Finding {
         let place = match fault.place {
             FaultPlace::Table => json!({ "table": true }),
             FaultPlace::Offset(offset) => json!({ "offset": offset }),
-            FaultPlace::Bucket { array, bucket, cell } => {
+            FaultPlace::Bucket { array, bucket, cell, offset } => {
                 let array = if array == WhichArray::Old { "old" } else { "current" };
-                json!({ "array": array, "bucket": bucket, "cell": cell })
+                json!({ "array": array, "bucket": bucket, "cell": cell, "offset": offset })
             }
         };
         Finding {
