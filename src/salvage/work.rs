@@ -123,7 +123,9 @@ impl<'a> Work<'a> {
             let behind = life.limit.min(length);
             let mut scan = Scan::new(&mut self.source, salt, end, behind, false);
             while let Some(record) = scan.next() {
-                self.report.behind_the_end += u64::from(matches!(record, Found::Record { .. }));
+                let tells = |frame: &Frame| !matches!(frame.kind, Kind::Grow | Kind::SyncMark);
+                let counts = matches!(&record, Found::Record { frame, .. } if tells(frame));
+                self.report.behind_the_end += u64::from(counts);
             }
         }
         found

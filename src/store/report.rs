@@ -154,3 +154,26 @@ impl Iterator for Buckets<'_> {
         Some(bucket)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Options;
+    use crate::file::sim::SimDisk;
+    use crate::file::space::Use;
+    use crate::format::PAGE_BYTES;
+
+    #[test]
+    fn an_extent_that_nobody_has_is_a_leak() {
+        let store = Options::new().media(SimDisk::new(1)).open("a.tophash").unwrap();
+        store.insert("key", "value").unwrap();
+        let space = &store.core().files.as_ref().unwrap().space;
+        let extent = space.allocate(3 * PAGE_BYTES, PAGE_BYTES, Use::Checkpoint).unwrap();
+        let offset = extent.offset();
+        std::mem::forget(extent);
+        let faults = store.verify().unwrap().faults;
+        let text: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let expected =
+            format!("offset {offset}: bytes that are neither free nor in use: expected 0, found 12288");
+        assert_eq!(text, [expected]);
+    }
+}

@@ -9,7 +9,7 @@ Exit codes:
   0  done
   1  a key (or a bucket) is not there
   2  usage: a wrong argument, malformed input, or FILE is not a tophash file
-  3  the file is corrupt
+  3  the file is corrupt; for salvage: something in it may be lost
   4  the file is locked by another process
   5  the operating system refused: no such file, no permission, no space left
   6  the file's format is a version that this program does not know
@@ -59,6 +59,7 @@ pub enum Command {
     Buckets(commands::buckets::Buckets),
     Growth(commands::growth::Growth),
     Verify(commands::verify::Verify),
+    Salvage(commands::salvage::Salvage),
     Checkpoint(commands::checkpoint::Checkpoint),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),

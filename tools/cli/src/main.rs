@@ -39,6 +39,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Buckets(buckets) => buckets.run(),
         Command::Growth(growth) => growth.run(),
         Command::Verify(verify) => verify.run(),
+        Command::Salvage(salvage) => salvage.run(),
         Command::Checkpoint(checkpoint) => checkpoint.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

@@ -11,6 +11,7 @@ pub mod growth;
 pub mod import;
 pub mod info;
 pub mod man;
+pub mod salvage;
 pub mod set;
 pub mod stats;
 pub mod verify;

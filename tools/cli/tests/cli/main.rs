@@ -5,4 +5,5 @@ mod exit_codes;
 mod import;
 mod output;
 mod reports;
+mod salvage;
 mod support;
