@@ -23,8 +23,8 @@ pub use report::Buckets;
 pub use value::Value;
 
 use crate::error::Result;
-use crate::mutants::{Mutant, kept};
 use crate::file::log::segment::Segment;
+use crate::mutants::{Mutant, kept};
 use crate::options::Options;
 use crate::upkeep::inspect::{Bucket, Growth, Info, Stats, WhichArray};
 use crate::upkeep::verify::Verification;

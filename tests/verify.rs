@@ -86,7 +86,7 @@ fn a_damaged_page_and_a_damaged_checksum_page_are_named() {
     let covered: u64 = extents.iter().filter(|e| e.what == "buckets").map(|e| e.bytes / 4096).sum();
     let crc = crc32fast::hash(&bytes[buckets as usize..][..4096]).to_le_bytes();
     let sums = position(&bytes, &crc);
-    assert!(covered > 1 && sums % 4096 == 0);
+    assert!(covered > 1 && sums.is_multiple_of(4096));
     let mut damaged = bytes.clone();
     damaged[sums] ^= 1;
     let faults = verified(&damaged).faults;
