@@ -166,6 +166,20 @@ impl SimDisk {
         state.collect_garbage();
     }
 
+    /// Changes bytes of a file as failing hardware does: those that programs see and those that are durable, without
+    /// a call. Private mappings keep what they have.
+    ///
+    /// # Panics
+    /// When there is no such file, or the bytes do not lie within it.
+    pub fn overwrite(&self, path: impl AsRef<Path>, offset: u64, bytes: &[u8]) {
+        let mut state = self.state();
+        let id = state.names.get(path.as_ref()).expect("a file to overwrite");
+        let file = state.files.get_mut(&id).expect("each name leads to a file");
+        let end = offset.checked_add(bytes.len() as u64);
+        assert!(end.is_some_and(|end| end <= file.length()), "the bytes to overwrite lie within the file");
+        file.damage(offset, bytes);
+    }
+
     /// What programs read in a file; `None` where there is none.
     pub fn contents(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
         let mut state = self.state();

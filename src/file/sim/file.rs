@@ -211,6 +211,18 @@ impl File {
         Ok(())
     }
 
+    /// Changes what programs see and what is durable alike: nothing is unsynced by it.
+    pub(super) fn damage(&mut self, offset: u64, bytes: &[u8]) {
+        self.durable.pages.put_bytes(offset, bytes);
+        match &mut self.cache {
+            Cache::Stored(pages) => pages.put_bytes(offset, bytes),
+            Cache::Live(memory) => {
+                memory.touch(pages_touched(offset, bytes.len() as u64));
+                memory.region().copy_in_unaligned(offset as usize, bytes);
+            }
+        }
+    }
+
     /// Makes the file longer if it is shorter than `length`.
     pub(super) fn extend(&mut self, length: u64) {
         if length > self.length {

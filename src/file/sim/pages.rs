@@ -70,6 +70,16 @@ impl Pages {
         Arc::make_mut(pages[page].get_or_insert_with(|| Arc::new(ZEROS)))
     }
 
+    /// Changes bytes at `offset`, which may lie in several pages.
+    pub(super) fn put_bytes(&mut self, offset: u64, bytes: &[u8]) {
+        for (at, byte) in (offset..).zip(bytes) {
+            let word = &mut self.page_mut(page_of(at))[(at % PAGE_BYTES / 8) as usize];
+            let mut whole = word.to_ne_bytes();
+            whole[(at % 8) as usize] = *byte;
+            *word = u64::from_ne_bytes(whole);
+        }
+    }
+
     /// Makes everything from `length` on zero.
     pub(super) fn cut(&mut self, length: u64) {
         let whole = page_of(length.next_multiple_of(PAGE_BYTES));

@@ -84,7 +84,8 @@ pub struct Digest {
 }
 
 impl Digest {
-    fn add(&mut self, key: &[u8], payload: &Payload) {
+    /// Counts an entry.
+    pub fn add(&mut self, key: &[u8], payload: &Payload) {
         self.entries += 1;
         self.sum = self.sum.wrapping_add(payload.digest(key));
     }

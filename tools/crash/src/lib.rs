@@ -16,6 +16,7 @@
 //! * [`image`]: opens what a crash left and judges it.
 //! * [`crashes`]: crashes a program everywhere.
 //! * [`recovery`]: crashes recoveries, and has them fail.
+//! * [`damage`]: files with bits, sectors and ends that are not what was written; [`flip`]: every bit of one.
 //! * [`suite`]: cycles that a seed decides about, made of all these.
 //! * [`tally`]: counts images and keeps what was wrong with them.
 //! * [`campaign`]: many cycles, each with a seed of its own.
@@ -24,6 +25,8 @@ pub mod beside;
 pub mod campaign;
 pub mod content;
 pub mod crashes;
+pub mod damage;
+pub mod flip;
 pub mod image;
 pub mod life;
 pub mod program;

@@ -1,5 +1,7 @@
 //! A history of operations, and what a store holds after each of them.
 
+use std::collections::HashMap;
+
 use tophash::report::WhichArray;
 use tophash::{Result, Store};
 
@@ -93,6 +95,22 @@ impl Life {
         let mut content = Content::default();
         self.ops[..len].iter().for_each(|op| op.apply(&mut content));
         content
+    }
+
+    /// Every key that was ever stored, and what it is after at least `least` operations; `None` is absent.
+    pub fn values_since(&self, least: usize) -> HashMap<Key, Vec<Option<Payload>>> {
+        let mut content = self.content_after(least);
+        let stored = self.ops.iter().filter_map(|op| match op {
+            Op::Insert(key, _) => Some(key),
+            _ => None,
+        });
+        let mut values: HashMap<_, _> = stored.map(|key| (key.clone(), vec![content.get(key)])).collect();
+        for op in &self.ops[least..] {
+            op.apply(&mut content);
+            values.iter_mut().for_each(|(key, values)| values.push(content.get(key)));
+        }
+        values.values_mut().for_each(Vec::dedup);
+        values
     }
 
     /// How many of the operations, at least `least` and at most `most`, lead to this content; the highest number if

@@ -24,11 +24,13 @@ Exit codes:
 
 #[derive(Subcommand)]
 enum Command {
+    Flip(commands::flip::Flip),
     Sim(commands::sim::Sim),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Flip(flip) => flip.run(),
         Command::Sim(sim) => sim.run(),
     }
 }

@@ -171,10 +171,15 @@ impl Program {
 
     /// All lives of the store, once the program is over. The store is closed.
     pub fn end(mut self) -> (Vec<Life>, Sights) {
+        self.close();
+        (std::mem::take(&mut self.lives), std::mem::take(&mut self.sights))
+    }
+
+    /// Closes the store, if it is open.
+    pub fn close(&mut self) {
         if let Some(store) = self.store.take() {
             store.close().expect("closing");
         }
-        (std::mem::take(&mut self.lives), std::mem::take(&mut self.sights))
     }
 
     /// Opens the store, runs the script, closes the store.

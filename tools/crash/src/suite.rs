@@ -1,8 +1,13 @@
 //! Cycles that a seed decides about.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::content::Payload;
 use crate::crashes::{Attack, Look};
+use crate::damage::{Access, Damage, SECTOR, Sample, disk_with, examine};
+use crate::life::Op;
+use crate::program::Step;
 use crate::recovery::{Plan, crash_recoveries};
 use crate::script::{ORDINARY, ROLLING};
 use crate::tally::Tally;
@@ -63,4 +68,48 @@ pub fn anything(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
     const KINDS: [(&str, Cycle); 2] = [("sim", crashes), ("recoveries", recoveries)];
     let (name, cycle) = KINDS[(seed % KINDS.len() as u64) as usize];
     cycle(seed, tally).map_err(|what| format!("{name}: {what}"))
+}
+
+/// So many times the file of one workload is damaged.
+const DAMAGES: u64 = 120;
+
+/// The file of a random workload, damaged in random places.
+pub fn damage(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
+    let mut dice = Dice::new(seed);
+    let Workload { setup, mut script } = Workload::random(seed, dice.between(2, 9), Ends::Clean);
+    // Of a killed store, flips alone: a sector may be all that was synced last, and the mark behind it.
+    let flips_only = dice.one_in(3);
+    let sample = if flips_only {
+        script.push(Step::Sync);
+        let more =
+            |n: u8| Step::Do(Op::Insert(vec![b'+', n], Payload::new(1 << 20 | u64::from(n), ORDINARY)));
+        // Where no room was left for the last mark, this one protects what was synced.
+        Sample::killed(&script, &[more(1), Step::Sync, more(2)], setup)
+    } else {
+        Sample::closed(&script, setup)
+    };
+    let pieces = sample.pieces().map_err(|error| format!("opening what is not damaged: {error}"))?;
+    tally.moment();
+    for n in 0..DAMAGES {
+        let damage = random_damage(&sample.bytes, &pieces, flips_only, &mut dice);
+        let access = if n % 4 == 0 { Access::Write } else { Access::Read };
+        let disk = disk_with(&damage.of(&sample.bytes));
+        tally.image(|| format!("{damage:?}, {access:?}"), || examine(&disk, &sample, access).map(|_| ()));
+    }
+    Ok(())
+}
+
+/// Damage to one of the pieces that mean something, or to any place: checksums of pages are in no piece.
+fn random_damage(bytes: &[u8], pieces: &[Range<usize>], flips_only: bool, dice: &mut Dice) -> Damage {
+    let sectors = (bytes.len() / SECTOR) as u64;
+    let anywhere = 0..bytes.len();
+    let piece = if dice.one_in(4) { &anywhere } else { &pieces[dice.below(pieces.len() as u64) as usize] };
+    let at = piece.start + dice.below(piece.len() as u64) as usize;
+    let sector = at / SECTOR;
+    match dice.below(if flips_only { 3 } else { 6 }) {
+        0..=2 => Damage::Flipped(at * 8 + dice.below(8) as usize),
+        3 => Damage::Lost(sector),
+        4 => Damage::Misdirected(sector, dice.below(sectors) as usize),
+        _ => Damage::CutOff(at),
+    }
 }

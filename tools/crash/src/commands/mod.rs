@@ -2,4 +2,5 @@
 
 #[cfg(feature = "mutants")]
 mod mutants;
+pub mod flip;
 pub mod sim;
