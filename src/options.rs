@@ -290,7 +290,20 @@ impl Options {
 
     /// Makes the random numbers of a new file (its id, the key of its hash) from this seed, so that a test can
     /// repeat a run byte for byte. Never for data: whoever knows the seed can choose keys that collide.
-    #[doc(hidden)]
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")] {
+    /// use tophash::{Options, sim::SimDisk};
+    ///
+    /// let file = || -> tophash::Result<_> {
+    ///     let disk = SimDisk::new(42);
+    ///     Options::new().seed(7).background(false).media(disk.clone()).open("test")?.close()?;
+    ///     Ok(disk.contents("test"))
+    /// };
+    /// assert_eq!(file()?, file()?);
+    /// # }
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

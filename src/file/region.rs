@@ -33,6 +33,9 @@ enum Owner {
     Raw(MmapRaw),
     /// `MAP_PRIVATE`, writable: the kernel never writes it back.
     Private(MmapMut),
+    /// Memory of the heap: miri knows no mappings.
+    #[cfg(miri)]
+    Heap { _memory: Heap },
     /// A mapping of a file of the simulated disk: a part of other memory, from `start` on.
     #[cfg(any(feature = "sim", test))]
     Simulated { memory: Region, start: usize, backing: Arc<dyn Backing> },
@@ -65,7 +68,15 @@ impl Region {
         Region { base, len: map.len(), owner: Arc::new(Owner::Private(map)) }
     }
 
+    /// Zeroed memory that no file stands behind.
+    #[cfg(miri)]
+    pub(crate) fn anonymous(len: usize) -> std::io::Result<Self> {
+        let heap = Heap::zeroed(len)?;
+        Ok(Region { base: heap.base, len, owner: Arc::new(Owner::Heap { _memory: heap }) })
+    }
+
     /// Zeroed memory that no file stands behind; pages cost memory when they are first written.
+    #[cfg(not(miri))]
     pub(crate) fn anonymous(len: usize) -> std::io::Result<Self> {
         Ok(Self::from_private(MmapOptions::new().len(len).no_reserve_swap().map_anon()?))
     }
@@ -184,6 +195,8 @@ impl Region {
         let _ = match &*self.owner {
             Owner::Raw(map) => map.advise_range(Advice::PopulateWrite, from, len),
             Owner::Private(map) => map.advise_range(Advice::PopulateWrite, from, len),
+            #[cfg(miri)]
+            Owner::Heap { .. } => Ok(()),
             #[cfg(any(feature = "sim", test))]
             Owner::Simulated { memory, start, .. } => {
                 memory.populate_write(start + from, len);
@@ -210,11 +223,47 @@ impl Region {
     }
 
     /// Has the memory read as zeros in a forked child (C15).
+    #[cfg(miri)]
+    pub(crate) fn wipe_on_fork(&self) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    /// Has the memory read as zeros in a forked child (C15).
+    #[cfg(not(miri))]
     pub(crate) fn wipe_on_fork(&self) -> std::io::Result<()> {
         let advice = rustix::mm::Advice::LinuxWipeOnFork;
         // SAFETY: the range is this mapping's own; the words in it are atomics and zero is a valid value for them.
         unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, advice)? };
         Ok(())
+    }
+}
+
+/// Zeroed, page-aligned memory in place of an anonymous mapping.
+#[cfg(miri)]
+struct Heap {
+    base: NonNull<u8>,
+    layout: std::alloc::Layout,
+}
+
+#[cfg(miri)]
+impl Heap {
+    fn zeroed(len: usize) -> std::io::Result<Self> {
+        let invalid = std::io::ErrorKind::InvalidInput;
+        let layout = std::alloc::Layout::from_size_align(len, PAGE_BYTES as usize).map_err(|_| invalid)?;
+        if len == 0 {
+            return Err(invalid.into());
+        }
+        // SAFETY: the size is not 0, as was just checked.
+        let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) });
+        Ok(Heap { base: base.ok_or(std::io::ErrorKind::OutOfMemory)?, layout })
+    }
+}
+
+#[cfg(miri)]
+impl Drop for Heap {
+    fn drop(&mut self) {
+        // SAFETY: `base` came from this layout; the last clone of the region is gone, and so is every use.
+        unsafe { std::alloc::dealloc(self.base.as_ptr(), self.layout) }
     }
 }
 

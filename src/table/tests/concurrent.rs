@@ -39,6 +39,7 @@ fn beside_a_writer(hash: fn(&[u8]) -> Hash, steps: u64, read: impl Fn(&HeapHost,
         let _raise = Raise(&done);
         let mut random = Random(7);
         let mut step = 0;
+        let steps = if cfg!(miri) { steps / 100 } else { steps };
         // Longer where the readers hardly had a turn; but not for ever, where they have failed.
         while step < steps || rounds.load(Ordering::Relaxed) < 20 && step < 20 * steps {
             // Grows far, then shrinks to a few entries, again and again in a fresh range of keys.

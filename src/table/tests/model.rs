@@ -17,7 +17,7 @@ fn random_operations(hash: fn(&[u8]) -> Hash, keys: u64, steps: u64, seed: u64, 
 /// Phases of mostly inserting and mostly removing take turns, so that the table grows, empties and fills.
 fn operate(rig: &mut Rig, keys: u64, steps: u64, seed: u64, mut after: impl FnMut(&mut Rig, u64)) {
     let mut random = Random(seed);
-    for step in 0..steps {
+    for step in 0..if cfg!(miri) { steps / 20 } else { steps } {
         let filling = (step / (2 * keys)).is_multiple_of(2);
         let key = key(random.below(keys));
         if random.below(10) < if filling { 8 } else { 3 } {

@@ -71,7 +71,7 @@ pub fn anything(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
 }
 
 /// So many times the file of one workload is damaged.
-const DAMAGES: u64 = 120;
+const DAMAGES: u64 = 80;
 
 /// The file of a random workload, damaged in random places.
 pub fn damage(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {

@@ -13,7 +13,7 @@ mod faults;
 mod programs;
 
 const PATH: &str = "dir/file";
-const SEEDS: std::ops::Range<u64> = 0..300;
+const SEEDS: std::ops::Range<u64> = if cfg!(miri) { 0..40 } else { 0..300 };
 
 /// A disk that does nothing by chance, with an empty file whose name is durable.
 fn disk() -> (SimDisk, Arc<dyn Media>) {

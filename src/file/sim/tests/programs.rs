@@ -193,3 +193,21 @@ fn counters_add_up_and_print() {
             .starts_with("Create 2, Publish 2, SyncDirectory 2, Write 2, Sync 2, 200 bytes written")
     );
 }
+
+#[test]
+fn what_is_overwritten_is_seen_and_durable_and_no_call() {
+    let (disk, file) = disk_with(&[1; 8192]);
+    let calls = disk.counters().total();
+    for disk in [disk.crash(1, Crash::Power), disk.clone()] {
+        disk.overwrite(PATH, 4093, &[7; 6]);
+        assert_eq!(disk.freeze().unsynced_sectors(), 0);
+        let mut expected = vec![1; 8192];
+        expected[4093..4099].fill(7);
+        assert!(power_cuts(&disk).into_iter().all(|image| image == expected));
+        assert_eq!(disk.contents(PATH).unwrap(), expected);
+    }
+    assert_eq!(disk.counters().total(), calls);
+    let mut seen = [0; 3];
+    file.read_at(&mut seen, 4092).unwrap();
+    assert_eq!(seen, [1, 7, 7]);
+}

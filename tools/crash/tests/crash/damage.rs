@@ -28,7 +28,7 @@ fn killed() -> Sample {
     Sample::killed(&script, &last[mark + 1..], Setup::ORDINARY)
 }
 
-/// Opens each damaged file both ways and reads all of it.
+/// Opens the damaged files, for reading and for writing in turns, and reads all of each.
 fn damage_everywhere(
     name: &'static str,
     sample: &Sample,
