@@ -10,7 +10,6 @@ use tophash::Store;
 use tophash::sim::CallKind;
 
 use crate::life::Op;
-use crate::program::Progress;
 
 /// A write that waits so long waits for the sync or the checkpoint beside which it runs; it is to wait for neither.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,8 +25,8 @@ pub struct Assistant {
 }
 
 impl Assistant {
-    /// Starts a thread that counts what it does in `progress`. It ends with the assistant.
-    pub fn start(store: &Store, ops: &[Op], progress: Arc<Mutex<Progress>>) -> Self {
+    /// Starts a thread that runs each operation with `run`. It ends with the assistant.
+    pub fn start(store: &Store, ops: &[Op], mut run: impl FnMut(&Store, Op) + Send + 'static) -> Self {
         let (ask, asked) = channel();
         let (say, done) = channel();
         let left: Arc<Mutex<VecDeque<Op>>> = Arc::new(Mutex::new(ops.iter().cloned().collect()));
@@ -36,9 +35,7 @@ impl Assistant {
             while asked.recv().is_ok() {
                 let op = lock(&its_ops).pop_front();
                 if let Some(op) = op {
-                    lock(&progress).begun += 1;
-                    op.run(&store).expect("a write beside a sync or a checkpoint");
-                    lock(&progress).acked += 1;
+                    run(&store, op);
                 }
                 if say.send(()).is_err() {
                     break;
@@ -48,10 +45,11 @@ impl Assistant {
         Assistant { ask, done: Mutex::new(done), left, thread, master: thread::current().id() }
     }
 
-    /// At a call of the thread that asks: has one operation done. Not where a lock is held that a write may need.
+    /// At a call of the thread that asks: has one operation done. Not where a lock is held that a write may need;
+    /// on a full disk that is so while free space is punched.
     pub fn work_at(&self, kind: CallKind) {
-        use CallKind::{Read, SetLength, Store};
-        if thread::current().id() != self.master || [Read, SetLength, Store].contains(&kind) {
+        use CallKind::{Punch, Read, SetLength, Store};
+        if thread::current().id() != self.master || [Punch, Read, SetLength, Store].contains(&kind) {
             return;
         }
         let done = || lock(&self.done).recv_timeout(PATIENCE);

@@ -15,6 +15,10 @@
 //! * [`program`]: runs a script and says how far it is.
 //! * [`image`]: opens what a crash left and judges it.
 //! * [`crashes`]: crashes a program everywhere.
+//! * [`patient`]: a program on a disk that fails or is full: [`illness`] is what is wrong with it, [`chart`] what is
+//!   known about the program.
+//! * [`every_call`]: has each call of a program fail. [`creation`]: several programs that make one store.
+//!   [`full_disk`]: fills a disk and empties it.
 //! * [`recovery`]: crashes recoveries, and has them fail.
 //! * [`damage`]: files with bits, sectors and ends that are not what was written; [`flip`]: every bit of one.
 //! * [`suite`]: cycles that a seed decides about, made of all these.
@@ -23,12 +27,18 @@
 
 pub mod beside;
 pub mod campaign;
+pub mod chart;
 pub mod content;
 pub mod crashes;
+pub mod creation;
 pub mod damage;
+pub mod every_call;
 pub mod flip;
+pub mod full_disk;
+pub mod illness;
 pub mod image;
 pub mod life;
+pub mod patient;
 pub mod program;
 pub mod recovery;
 pub mod script;

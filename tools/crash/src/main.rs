@@ -26,11 +26,13 @@ Exit codes:
 enum Command {
     Flip(commands::flip::Flip),
     Sim(commands::sim::Sim),
+    Faults(commands::faults::Faults),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Flip(flip) => flip.run(),
         Command::Sim(sim) => sim.run(),
+        Command::Faults(faults) => faults.run(),
     }
 }

@@ -265,7 +265,13 @@ impl Program {
     fn beside(&mut self, ops: &[Op], task: fn(&Store) -> tophash::Result<()>) {
         let covered = self.progress().acked;
         ops.iter().for_each(|op| self.lives.last_mut().expect("a life").push(op.clone()));
-        let assistant = Arc::new(Assistant::start(self.store(), ops, Arc::clone(&self.progress)));
+        let its_progress = Arc::clone(&self.progress);
+        let assistant = Arc::new(Assistant::start(self.store(), ops, move |store, op| {
+            let progress = || its_progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress().begun += 1;
+            op.run(store).expect("a write beside a sync or a checkpoint");
+            progress().acked += 1;
+        }));
         let (its_assistant, watch, progress) =
             (Arc::clone(&assistant), self.watch.clone(), Arc::clone(&self.progress));
         self.disk.on_call(move |disk, call| {

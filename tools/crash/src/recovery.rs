@@ -183,7 +183,7 @@ pub fn crash_recoveries(script: &[Step], setup: Setup, plan: Plan, tally: &Arc<T
 
 /// A recovery that is refused a call: it fails with an error that says so, or does without; and the next one finds what
 /// this one would have found.
-fn fail_recovery(moment: &Moment, fate: Fate, life: &Life, now: Progress) -> Result<(), String> {
+fn fail_recovery(moment: &Moment, fate: Fate, life: &Life, now: Progress, one_in: u64) -> Result<(), String> {
     let expected = Expected { life, least: fate.least(now), most: now.begun };
     let (at, calls) = {
         let disk = fate.image(moment);
@@ -195,6 +195,9 @@ fn fail_recovery(moment: &Moment, fate: Fate, life: &Life, now: Progress) -> Res
     let begun = fate.progress(now, at);
     for number in 0..calls {
         for failure in Failure::ALL {
+            if !mix_all(&[number, failure as u64, fate.seed]).is_multiple_of(one_in) {
+                continue;
+            }
             let complain = |complaint| format!("{failure:?} at call {number}: {complaint}");
             let disk = fate.image(moment);
             disk.fail(Fault { when: When::Once(number), kind: None, failure });
@@ -229,20 +232,38 @@ fn fail_recovery(moment: &Moment, fate: Fate, life: &Life, now: Progress) -> Res
 }
 
 /// Has recoveries of some moments of a script fail, at each of their calls.
-pub fn fail_recoveries(script: &[Step], disk_seed: u64, every: u64, tally: &Arc<Tally>) {
-    let program = || Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default()).with_shapes();
+pub fn fail_recoveries(script: &[Step], setup: Setup, disk_seed: u64, every: u64, tally: &Arc<Tally>) {
+    let chosen = move |call: &Call, now: Progress| {
+        let place = mix_all(&[now.disk as u64, call.number]);
+        place.is_multiple_of(if call.kind == CallKind::Store { every * 5 } else { every })
+    };
+    fail_recoveries_where(script, setup, disk_seed, chosen, 1, tally);
+}
+
+/// Has recoveries of the moments that are `chosen` fail at one in so many of their calls, in each way.
+pub fn fail_recoveries_where(
+    script: &[Step],
+    setup: Setup,
+    disk_seed: u64,
+    chosen: impl Fn(&Call, Progress) -> bool + Send + Sync + 'static,
+    one_in: u64,
+    tally: &Arc<Tally>,
+) {
+    let program = || {
+        let program = Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default());
+        program.with_setup(setup).with_shapes()
+    };
     let lives = Arc::new(program().run_whole(script).0);
     let judged = Arc::clone(tally);
     let watch = move |disk: &SimDisk, call: &Call, now: Progress| {
-        let place = mix_all(&[now.disk as u64, call.number]);
-        if !place.is_multiple_of(if call.kind == CallKind::Store { every * 5 } else { every }) {
+        if !chosen(call, now) {
             return;
         }
         judged.moment();
-        let moment = disk.freeze();
+        let (moment, place) = (disk.freeze(), mix_all(&[now.disk as u64, call.number]));
         for fate in Fate::each(place, 1, 1) {
             let label = || format!("disk {} {:?} {} {now:?} / {fate:?}", now.disk, call.kind, call.number);
-            judged.image(label, || fail_recovery(&moment, fate, &lives[now.life], now));
+            judged.image(label, || fail_recovery(&moment, fate, &lives[now.life], now, one_in));
         }
     };
     program().with_watch(Arc::new(watch)).run_whole(script);

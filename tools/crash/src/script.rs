@@ -264,3 +264,38 @@ pub fn unlucky_life() -> Vec<Step> {
     script.insert_new(3, 4);
     script.end()
 }
+
+/// A life of more than two thousand calls: everything of the others, again and again, with writes beside syncs and
+/// checkpoints, and no crashes.
+pub fn long_life() -> Vec<Step> {
+    let mut script = Script::default();
+    let mut residents = script.insert_new(8, 3);
+    for round in 0..52 {
+        let keys = script.insert_new(7, 3);
+        script.remove(&residents[round]);
+        script.insert(&keys[0], if round % 3 == 0 { ROLLING } else { 500 });
+        script.sync();
+        let ops = (0..5).map(|_| Op::Insert(script.key(), script.payload(ORDINARY))).collect();
+        script.push(if round % 4 == 0 { Step::SyncBeside(ops) } else { Step::CheckpointBeside(ops) });
+        for key in &keys[1..3] {
+            script.insert(key, ORDINARY);
+        }
+        residents.extend(keys);
+        match round % 17 {
+            3 => script.insert(&residents[2], 70_000),
+            5 => {
+                let chain = script.insert_into(1, 8, 30);
+                script.checkpoint();
+                chain.iter().for_each(|key| script.remove(key));
+            }
+            9 => script.clear(),
+            _ => {}
+        }
+        match round % 3 {
+            0 => script.push(Step::Reopen),
+            1 => script.checkpoint(),
+            _ => script.sync(),
+        }
+    }
+    script.end()
+}

@@ -1,6 +1,7 @@
 //! One file a verb.
 
+pub mod faults;
+pub mod flip;
 #[cfg(feature = "mutants")]
 mod mutants;
-pub mod flip;
 pub mod sim;

@@ -1,5 +1,6 @@
 //! What the crash kit attacks, in small: crashes, failing calls, full disks and damage.
 
+mod background;
 mod creation;
 mod damage;
 mod everywhere;

@@ -41,6 +41,6 @@ fn recoveries_of_a_rolling_log_can_be_cut_short() {
 #[test]
 fn recoveries_can_fail_at_each_call() {
     let tally = Arc::new(Tally::new("failing recoveries"));
-    fail_recoveries(&short_life(), 7, 12, &tally);
+    fail_recoveries(&short_life(), Setup::ORDINARY, 7, 12, &tally);
     tally.end();
 }

@@ -1,74 +1,15 @@
-//! Cycles that a seed decides about.
+//! Cycles that damage files.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::content::Payload;
-use crate::crashes::{Attack, Look};
 use crate::damage::{Access, Damage, SECTOR, Sample, disk_with, examine};
 use crate::life::Op;
 use crate::program::Step;
-use crate::recovery::{Plan, crash_recoveries};
-use crate::script::{ORDINARY, ROLLING};
+use crate::script::ORDINARY;
 use crate::tally::Tally;
 use crate::workload::{Dice, Ends, Workload};
-
-/// A random workload, crashed at each call and between stores.
-pub fn crashes(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
-    let mut dice = Dice::new(seed);
-    let Workload { setup, script } = Workload::random(seed, dice.between(6, 24), Ends::Any);
-    let attack = Attack {
-        script,
-        setup,
-        disk_seed: seed,
-        close: Look { cuts: 3, kills: 1 },
-        passing: Look { cuts: 1, kills: 0 },
-        close_stores_one_in: 16,
-        part: (0, 1),
-    };
-    attack.run(tally);
-    Ok(())
-}
-
-/// A short random workload, whose recoveries are crashed, and the recoveries from that, three deep.
-pub fn nested(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
-    let mut dice = Dice::new(seed);
-    let Workload { setup, script } = Workload::random(seed, dice.between(2, 6), Ends::Any);
-    let plan = Plan {
-        disk_seed: seed,
-        every: 40,
-        cuts: 1,
-        depth: 2,
-        deeper: 41,
-        value_bytes: if dice.one_in(4) { ROLLING } else { ORDINARY },
-    };
-    crash_recoveries(&script, setup, plan, tally);
-    Ok(())
-}
-
-/// A short random workload, whose recoveries are crashed here and there.
-pub fn recoveries(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
-    let mut dice = Dice::new(seed);
-    let Workload { setup, script } = Workload::random(seed, dice.between(2, 6), Ends::Any);
-    let plan = Plan {
-        disk_seed: seed,
-        every: 60,
-        cuts: 1,
-        depth: 1,
-        deeper: 41,
-        value_bytes: if dice.one_in(3) { ROLLING } else { ORDINARY },
-    };
-    crash_recoveries(&script, setup, plan, tally);
-    Ok(())
-}
-
-/// A cycle of any kind.
-pub fn anything(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
-    type Cycle = fn(u64, &Arc<Tally>) -> Result<(), String>;
-    const KINDS: [(&str, Cycle); 2] = [("sim", crashes), ("recoveries", recoveries)];
-    let (name, cycle) = KINDS[(seed % KINDS.len() as u64) as usize];
-    cycle(seed, tally).map_err(|what| format!("{name}: {what}"))
-}
 
 /// So many times the file of one workload is damaged.
 const DAMAGES: u64 = 80;
