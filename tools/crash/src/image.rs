@@ -92,15 +92,24 @@ pub fn abandon(disk: &SimDisk, store: Store) {
 
 /// Writes to a recovered store, closes it, opens it again: all is there.
 pub fn goes_on(disk: &SimDisk, store: Store, life: &Life, at: usize) -> Result<(), String> {
-    let mut life = life.fork(at);
-    for op in further_ops(&life, at as u64, ORDINARY) {
+    write_on(store, &mut life.fork(at), || options(disk).open(Path::new(PATH)))
+}
+
+/// The same with a store that has all of `life`, which goes on as well.
+pub fn write_on(
+    store: Store,
+    life: &mut Life,
+    reopen: impl FnOnce() -> tophash::Result<Store>,
+) -> Result<(), String> {
+    for op in further_ops(life, life.len() as u64, ORDINARY) {
         op.run(&store).map_err(|error| format!("{op:?} on the recovered store: {error}"))?;
         life.push(op);
     }
-    let end = Expected { life: &life, least: life.len(), most: life.len() };
+    let end = Expected { life, least: life.len(), most: life.len() };
     judge_store(&store, end).map_err(|error| format!("written after recovery: {error}"))?;
     store.close().map_err(|error| format!("closing: {error}"))?;
-    let (store, _) = judge(disk, end).map_err(|error| format!("reopened after recovery: {error}"))?;
+    let store = reopen().map_err(|error| format!("reopening after recovery: {error}"))?;
+    judge_store(&store, end).map_err(|error| format!("reopened after recovery: {error}"))?;
     match store.stats().map_err(|error| error.to_string())?.recovered {
         true => Err("closed cleanly and yet recovered".into()),
         false => Ok(()),

@@ -22,6 +22,9 @@
 //! * [`recovery`]: crashes recoveries, and has them fail.
 //! * [`damage`]: files with bits, sectors and ends that are not what was written; [`flip`]: every bit of one.
 //! * [`suite`]: cycles that a seed decides about, made of all these.
+//! * [`worker`]: the real process that does what a [`session`] says; [`process`]: its parent, which ends it.
+//! * [`history`]: what its file must hold; [`kills`]: many such ends.
+//! * [`scratch`]: where files are.
 //! * [`tally`]: counts images and keeps what was wrong with them.
 //! * [`campaign`]: many cycles, each with a seed of its own.
 
@@ -36,12 +39,18 @@ pub mod every_call;
 pub mod flip;
 pub mod full_disk;
 pub mod illness;
+pub mod history;
 pub mod image;
+pub mod kills;
 pub mod life;
 pub mod patient;
+pub mod process;
 pub mod program;
 pub mod recovery;
+pub mod scratch;
 pub mod script;
+pub mod session;
 pub mod suite;
 pub mod tally;
+pub mod worker;
 pub mod workload;

@@ -84,6 +84,13 @@ impl Life {
         }
     }
 
+    /// Forgets all operations but the first `len`.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len() {
+            *self = self.fork(len);
+        }
+    }
+
     pub fn shape_after(&self, len: usize) -> Option<u64> {
         self.shapes[len]
     }

@@ -27,6 +27,9 @@ enum Command {
     Flip(commands::flip::Flip),
     Sim(commands::sim::Sim),
     Faults(commands::faults::Faults),
+    Kill(commands::kill::Kill),
+    #[command(hide = true)]
+    Worker(commands::worker::Worker),
 }
 
 fn main() -> ExitCode {
@@ -34,5 +37,7 @@ fn main() -> ExitCode {
         Command::Flip(flip) => flip.run(),
         Command::Sim(sim) => sim.run(),
         Command::Faults(faults) => faults.run(),
+        Command::Kill(kill) => kill.run(),
+        Command::Worker(worker) => worker.run(),
     }
 }

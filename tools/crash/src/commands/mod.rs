@@ -4,4 +4,6 @@ pub mod faults;
 pub mod flip;
 #[cfg(feature = "mutants")]
 mod mutants;
+pub mod kill;
 pub mod sim;
+pub mod worker;
