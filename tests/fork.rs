@@ -4,6 +4,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::fork::in_fork;
 use common::{Model, Place, Random, check_equal, copy_as_if_killed, key};
@@ -112,6 +113,38 @@ fn a_child_that_closes_says_so_and_does_nothing() {
             let _ = unsafe { std::ptr::read(&raw const store) }.close();
         });
         assert!(std::fs::metadata(path).unwrap().len() >= before, "truncated by the child");
+        check_equal(&store, &model, []);
+        store.close().unwrap();
+        check_equal(&Store::open(path).unwrap(), &model, []);
+    });
+}
+
+/// The locks of a thread that the child does not have stay locked there for ever.
+#[test]
+fn children_of_a_parent_that_writes_are_refused_and_do_not_wait() {
+    each_with_and_without_a_thread(|path, options| {
+        let store = options.checkpoint_bytes(50_000).open(path).unwrap();
+        let done = AtomicBool::new(false);
+        let model = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let (mut model, mut round) = (Model::new(), 0);
+                while !done.load(Ordering::Relaxed) {
+                    model.extend(fill(&store, round * 200));
+                    round += 1;
+                }
+                model
+            });
+            for _ in 0..20 {
+                in_fork(|| {
+                    expect_forked(store.get(key(1)));
+                    expect_forked(store.insert(key(1), "child"));
+                    expect_forked(store.checkpoint());
+                    expect_forked(store.verify());
+                });
+            }
+            done.store(true, Ordering::Relaxed);
+            writer.join().unwrap()
+        });
         check_equal(&store, &model, []);
         store.close().unwrap();
         check_equal(&Store::open(path).unwrap(), &model, []);

@@ -1,6 +1,6 @@
 //! The file of a store whose processes are killed and whose disk loses its power, and what it must hold.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tophash::{Options, Store};
@@ -56,6 +56,11 @@ impl History {
         }
     }
 
+    /// The store's file.
+    pub fn path(&self) -> &Path {
+        &self.task.path
+    }
+
     /// Starts the next session.
     pub fn start(&mut self) -> Result<Worker, String> {
         self.task.session += 1;
@@ -83,18 +88,19 @@ impl History {
         }
     }
 
-    /// Takes note of what the session has done. Returns how many operations that were, and where it was.
-    pub fn end_session(&mut self, progress: &Progress) -> (usize, Moment) {
+    /// Takes note of what the session has done, and of what is promised to survive a power cut. Returns how many
+    /// operations that were, and where it was.
+    pub fn end_session(&mut self, progress: &Progress, promised: &Progress) -> (usize, Moment) {
         let session = Session::new(self.task.seed, self.task.session);
         let start = self.life.len();
         let mut ops = session.ops();
         ops.by_ref().take(progress.acked as usize).for_each(|op| self.life.push(op));
         self.in_doubt = if progress.in_operation() { ops.next() } else { None };
         let moment = self.moment(progress);
-        if progress.opened {
+        if promised.opened {
             // What an open store shows is durable.
             self.published = true;
-            let durable = if session.is_immediate() { progress.acked } else { progress.durable };
+            let durable = if session.is_immediate() { promised.acked } else { promised.durable };
             self.durable = start + durable as usize;
         }
         (self.life.len() - start, moment)

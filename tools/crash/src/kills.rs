@@ -63,7 +63,7 @@ pub fn cycle(
 }
 
 /// One session and its end, and what is left.
-fn kill(
+pub fn kill(
     history: &mut History,
     dice: &mut Dice,
     moments: &Moments,
@@ -77,7 +77,7 @@ fn kill(
     worker.watch(aim)?;
     let ended = worker.kill()?;
     ended.as_expected()?;
-    let (ops, moment) = history.end_session(&ended.progress);
+    let (ops, moment) = history.end_session(&ended.progress, &ended.progress);
     *told = format!("{told}, ended after {ops} more ({moment:?})");
     if moment != Moment::Closed {
         moments.count(moment);

@@ -23,7 +23,8 @@
 //! * [`damage`]: files with bits, sectors and ends that are not what was written; [`flip`]: every bit of one.
 //! * [`suite`]: cycles that a seed decides about, made of all these.
 //! * [`worker`]: the real process that does what a [`session`] says; [`process`]: its parent, which ends it.
-//! * [`history`]: what its file must hold; [`kills`]: many such ends.
+//! * [`history`]: what its file must hold; [`kills`] and [`power`]: many such ends.
+//! * [`volume`]: a real file system that loses its power.
 //! * [`scratch`]: where files are.
 //! * [`tally`]: counts images and keeps what was wrong with them.
 //! * [`campaign`]: many cycles, each with a seed of its own.
@@ -44,6 +45,7 @@ pub mod image;
 pub mod kills;
 pub mod life;
 pub mod patient;
+pub mod power;
 pub mod process;
 pub mod program;
 pub mod recovery;
@@ -52,5 +54,6 @@ pub mod script;
 pub mod session;
 pub mod suite;
 pub mod tally;
+pub mod volume;
 pub mod worker;
 pub mod workload;

@@ -28,6 +28,7 @@ enum Command {
     Sim(commands::sim::Sim),
     Faults(commands::faults::Faults),
     Kill(commands::kill::Kill),
+    Powercut(commands::powercut::Powercut),
     #[command(hide = true)]
     Worker(commands::worker::Worker),
 }
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Sim(sim) => sim.run(),
         Command::Faults(faults) => faults.run(),
         Command::Kill(kill) => kill.run(),
+        Command::Powercut(powercut) => powercut.run(),
         Command::Worker(worker) => worker.run(),
     }
 }

@@ -162,6 +162,12 @@ impl Worker {
         }
     }
 
+    /// How far it is: all that it has said by now.
+    pub fn progress(&mut self) -> Result<&Progress, String> {
+        while self.hear(Duration::ZERO)? == Heard::Something {}
+        Ok(&self.progress)
+    }
+
     /// Whether it is still at work.
     pub fn is_running(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))

@@ -5,5 +5,6 @@ pub mod flip;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod kill;
+pub mod powercut;
 pub mod sim;
 pub mod worker;
