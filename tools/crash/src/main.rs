@@ -24,22 +24,22 @@ Exit codes:
 
 #[derive(Subcommand)]
 enum Command {
-    Flip(commands::flip::Flip),
     Sim(commands::sim::Sim),
     Faults(commands::faults::Faults),
     Kill(commands::kill::Kill),
     Powercut(commands::powercut::Powercut),
+    Flip(commands::flip::Flip),
     #[command(hide = true)]
     Worker(commands::worker::Worker),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Flip(flip) => flip.run(),
         Command::Sim(sim) => sim.run(),
         Command::Faults(faults) => faults.run(),
         Command::Kill(kill) => kill.run(),
         Command::Powercut(powercut) => powercut.run(),
+        Command::Flip(flip) => flip.run(),
         Command::Worker(worker) => worker.run(),
     }
 }

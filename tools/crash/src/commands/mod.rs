@@ -2,9 +2,9 @@
 
 pub mod faults;
 pub mod flip;
+pub mod kill;
 #[cfg(feature = "mutants")]
 mod mutants;
-pub mod kill;
 pub mod powercut;
 pub mod sim;
 pub mod worker;
