@@ -45,11 +45,10 @@ impl Assistant {
         Assistant { ask, done: Mutex::new(done), left, thread, master: thread::current().id() }
     }
 
-    /// At a call of the thread that asks: has one operation done. Not where a lock is held that a write may need;
-    /// on a full disk that is so while free space is punched.
+    /// At a call of the thread that asks: has one operation done. Only at calls that hold no lock that a write needs.
     pub fn work_at(&self, kind: CallKind) {
-        use CallKind::{Punch, Read, SetLength, Store};
-        if thread::current().id() != self.master || [Punch, Read, SetLength, Store].contains(&kind) {
+        use CallKind::{Allocate, Sync, Write};
+        if thread::current().id() != self.master || ![Allocate, Sync, Write].contains(&kind) {
             return;
         }
         let done = || lock(&self.done).recv_timeout(PATIENCE);
