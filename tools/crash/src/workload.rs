@@ -70,6 +70,28 @@ impl Workload {
     }
 }
 
+/// A few sessions that end before they sync, with records of one size.
+pub fn rolling(dice: &mut Dice, value_bytes: usize) -> Vec<Step> {
+    let mut script = Script::default();
+    for session in 0..dice.between(1, 3) {
+        if session > 0 {
+            script.push(match dice.below(4) {
+                0 => Step::Kill,
+                1 => Step::PowerCut(dice.below(1 << 40)),
+                _ => Step::Reopen,
+            });
+        }
+        for _ in 0..dice.between(1, 8) {
+            let key = script.key();
+            script.insert(&key, value_bytes);
+            if dice.one_in(12) {
+                script.sync();
+            }
+        }
+    }
+    script.end()
+}
+
 struct Writer {
     dice: Dice,
     setup: Setup,

@@ -50,7 +50,9 @@ fn random_damage(bytes: &[u8], pieces: &[Range<usize>], flips_only: bool, dice: 
     match dice.below(if flips_only { 3 } else { 6 }) {
         0..=2 => Damage::Flipped(at * 8 + dice.below(8) as usize),
         3 => Damage::Lost(sector),
-        4 => Damage::Misdirected(sector, dice.below(sectors) as usize),
+        4 if dice.one_in(2) => Damage::Misdirected(sector, dice.below(sectors) as usize),
+        // Within a segment, records of the right size come to lie where others were.
+        4 => Damage::Misdirected(sector, (sector + dice.between(1, 12) as usize) % sectors as usize),
         _ => Damage::CutOff(at),
     }
 }

@@ -6,10 +6,11 @@ mod failures;
 use std::sync::Arc;
 
 use crate::crashes::{Attack, Look};
+use crate::program::Setup;
 use crate::recovery::{Plan, crash_recoveries};
 use crate::script::{ORDINARY, ROLLING};
 use crate::tally::Tally;
-use crate::workload::{Dice, Ends, Workload};
+use crate::workload::{self, Dice, Ends, Workload};
 
 pub use damage::damage;
 pub use failures::{creation, faults, full_disk};
@@ -63,16 +64,29 @@ pub fn recoveries(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
     Ok(())
 }
 
+/// Sessions that are cut off before they sync, one after the other, all of whose records are of one size: what one
+/// has lost lies where the next one writes.
+pub fn rolling(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
+    let mut dice = Dice::new(seed);
+    let value_bytes = if dice.one_in(2) { ROLLING } else { ORDINARY };
+    let script = workload::rolling(&mut dice, value_bytes);
+    let depth = dice.between(1, 2) as u32;
+    let plan = Plan { disk_seed: seed, every: 9, cuts: 2, depth, deeper: 31, value_bytes };
+    crash_recoveries(&script, Setup::ORDINARY, plan, tally);
+    Ok(())
+}
+
 /// A cycle of any kind.
 pub fn anything(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
     type Cycle = fn(u64, &Arc<Tally>) -> Result<(), String>;
-    const KINDS: [(&str, Cycle); 7] = [
+    const KINDS: [(&str, Cycle); 8] = [
         ("sim", crashes),
         ("recoveries", recoveries),
         ("faults", faults),
+        ("rolling", rolling),
         ("damage", damage),
         ("full disk", full_disk),
-        ("recoveries", recoveries),
+        ("rolling", rolling),
         ("creation", creation),
     ];
     let (name, cycle) = KINDS[(seed % KINDS.len() as u64) as usize];
