@@ -4,7 +4,6 @@
 mod common;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::fork::in_fork;
 use common::{Model, Place, Random, check_equal, copy_as_if_killed, key};
@@ -124,25 +123,22 @@ fn a_child_that_closes_says_so_and_does_nothing() {
 fn children_of_a_parent_that_writes_are_refused_and_do_not_wait() {
     each_with_and_without_a_thread(|path, options| {
         let store = options.checkpoint_bytes(50_000).open(path).unwrap();
-        let done = AtomicBool::new(false);
         let model = std::thread::scope(|scope| {
             let writer = scope.spawn(|| {
-                let (mut model, mut round) = (Model::new(), 0);
-                while !done.load(Ordering::Relaxed) {
-                    model.extend(fill(&store, round * 200));
-                    round += 1;
-                }
+                let mut model = Model::new();
+                (0..6).for_each(|round| model.extend(fill(&store, round * 200)));
                 model
             });
-            for _ in 0..20 {
+            let mut children = 0;
+            while children == 0 || !writer.is_finished() {
                 in_fork(|| {
                     expect_forked(store.get(key(1)));
                     expect_forked(store.insert(key(1), "child"));
                     expect_forked(store.checkpoint());
                     expect_forked(store.verify());
                 });
+                children += 1;
             }
-            done.store(true, Ordering::Relaxed);
             writer.join().unwrap()
         });
         check_equal(&store, &model, []);
