@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{Cell, Hash, Position, TophashWord};
+use crate::format::bucket::{CELLS, Cell, Hash, Position, TophashWord};
 use crate::seam::{Pages, Records};
 
 use super::array::{Array, BucketIndex, Chain};
@@ -43,6 +43,8 @@ impl<P: Pages> Table<P> {
                 expect_within(what, 0, 0, counters.old_next_overflow)?;
             }
         }
+        let most = (counters.next_overflow + counters.old_next_overflow) * CELLS as u64;
+        expect_within("number of entries", 0, most, counters.count)?;
         expect_within("number of clears", geometry.clears, geometry.clears, counters.clears)?;
         Ok(Self::over(geometry, counters, load_factor))
     }

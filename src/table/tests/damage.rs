@@ -177,6 +177,7 @@ fn counters_that_do_not_fit_the_arrays_are_refused() {
     assert!(refused(|counters| counters.nevacuate = 1 << 20));
     assert!(refused(|counters| counters.old_next_overflow = 0));
     assert!(refused(|counters| counters.clears += 1));
+    assert!(refused(|counters| counters.count = 1 << 60));
 }
 
 #[test]
