@@ -1,0 +1,48 @@
+//! `tophash`: import, look up, inspect and dump tophash files.
+//!
+//! The command as a library, so that what it parses can be fuzzed: `tools/fuzz`. One file per verb in `commands`; `entry` reads and writes entries as text, `output` is how reports look, `failure`
+//! what can go wrong and the exit code of each.
+
+pub mod args;
+mod commands;
+pub mod entry;
+mod failure;
+mod output;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::Failure;
+
+/// Does what the arguments of the process ask for.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.color.write_global();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Import(import) => import.run(),
+        Command::Export(export) => export.run(),
+        Command::Dump(dump) => dump.run(),
+        Command::Get(get) => get.run(),
+        Command::Set(set) => set.run(),
+        Command::Del(del) => del.run(),
+        Command::Info(info) => info.run(),
+        Command::Stats(stats) => stats.run(),
+        Command::Buckets(buckets) => buckets.run(),
+        Command::Growth(growth) => growth.run(),
+        Command::Verify(verify) => verify.run(),
+        Command::Salvage(salvage) => salvage.run(),
+        Command::Checkpoint(checkpoint) => checkpoint.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+    }
+}
