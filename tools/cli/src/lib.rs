@@ -1,6 +1,7 @@
 //! `tophash`: import, look up, inspect and dump tophash files.
 //!
-//! The command as a library, so that what it parses can be fuzzed: `tools/fuzz`. One file per verb in `commands`; `entry` reads and writes entries as text, `output` is how reports look, `failure`
+//! The command as a library, so that what it parses can be fuzzed: `tools/fuzz`. One file per verb in `commands`;
+//! `entry` reads and writes entries as text, `output` is how reports look, `failure`
 //! what can go wrong and the exit code of each.
 
 pub mod args;
