@@ -33,6 +33,7 @@ pub struct Sample {
     life: Life,
     /// So many operations of its life damage must not hide.
     least: usize,
+    closed: bool,
     keys: HashMap<Key, Vec<Option<Payload>>>,
 }
 
@@ -43,7 +44,7 @@ impl Sample {
         let disk = program.disk.clone();
         let (life, all) = (program.life().clone(), program.life().len());
         program.close();
-        Self::new(&disk, setup, life, all)
+        Sample { closed: true, ..Self::new(&disk, setup, life, all) }
     }
 
     /// The file of a program that was killed after this script and these last steps. What the script made durable
@@ -65,7 +66,7 @@ impl Sample {
     fn new(disk: &SimDisk, setup: Setup, life: Life, least: usize) -> Self {
         let bytes = disk.contents(PATH).expect("the program made its store");
         let keys = life.values_since(least);
-        Sample { bytes, setup, life, least, keys }
+        Sample { bytes, setup, life, least, closed: false, keys }
     }
 
     /// Where the file holds something that means something, piece by piece.
@@ -73,6 +74,18 @@ impl Sample {
         let extents = self.open(&self.disk(), Access::Read)?.info()?.extents;
         let used = |extent: &Extent| extent.offset as usize..(extent.offset + extent.used_bytes) as usize;
         Ok(extents.iter().map(used).filter(|used| !used.is_empty()).collect())
+    }
+
+    /// The sectors that the file has twice, on different sectors: no damage to one of them may lose anything.
+    pub fn twofold(&self) -> tophash::Result<Vec<usize>> {
+        const HEADER_SLOTS: [u64; 2] = [0, 4096];
+        const SEGMENT_HEAD: [u64; 4] = [0, 512, 1024, 1536];
+        let extents = self.open(&self.disk(), Access::Read)?.info()?.extents;
+        let segments = extents.iter().filter(|extent| extent.what.contains("log segment"));
+        let heads = segments.flat_map(|segment| SEGMENT_HEAD.map(|at| segment.offset + at));
+        // The header of a killed file names its journal in one slot alone.
+        let slots = HEADER_SLOTS.into_iter().filter(|_| self.closed);
+        Ok(slots.chain(heads).map(|offset| offset as usize / SECTOR).collect())
     }
 
     /// A disk with the file.
@@ -101,6 +114,8 @@ pub enum Damage {
     Flipped(usize),
     /// This sector holds zeros.
     Lost(usize),
+    /// The word of 8 bytes with this number holds zeros.
+    LostWord(usize),
     /// The first sector holds what the second one should.
     Misdirected(usize, usize),
     /// The file ends here.
@@ -114,6 +129,7 @@ impl Damage {
         match self {
             Damage::Flipped(bit) => damaged[bit / 8] ^= 1 << (bit % 8),
             Damage::Lost(sector) => damaged[sector_bytes(sector)].fill(0),
+            Damage::LostWord(word) => damaged[word * 8..(word + 1) * 8].fill(0),
             Damage::Misdirected(there, other) => damaged.copy_within(sector_bytes(other), there * SECTOR),
             Damage::CutOff(length) => damaged.truncate(length),
         }
@@ -275,9 +291,18 @@ fn iterate(store: &Store, sample: &Sample) -> Result<(Digest, usize), String> {
 fn write_again(store: &Store, sample: &Sample) -> Result<(), String> {
     let mut keys: Vec<&Key> = sample.keys.keys().collect();
     keys.sort();
-    for key in keys.into_iter().take(WRITTEN_AGAIN) {
+    for key in keys.iter().take(WRITTEN_AGAIN) {
         if let Ok(Some(value)) = store.get(key) {
             or_corrupt(store.insert(key, &*value)).map_err(|error| format!("writing {key:?}: {error}"))?;
+        }
+    }
+    // What would be replaced is returned, so that it must be readable (C12).
+    for key in keys.into_iter().filter(|key| store.get(key).is_err()).take(WRITTEN_AGAIN) {
+        if or_corrupt(store.insert(key, "new"))
+            .map_err(|error| format!("replacing {key:?}: {error}"))?
+            .is_some()
+        {
+            return Err(format!("{key:?} can't be read, but replaced"));
         }
     }
     or_corrupt(store.remove("absent")).map_err(|error| format!("removing: {error}"))?;

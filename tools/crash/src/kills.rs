@@ -95,8 +95,10 @@ mod tests {
     fn growths_and_recoveries_are_a_share_of_all_moments() {
         let moments = Moments::default();
         assert_eq!(moments.share_in_growth_or_recovery(), (0.0, 0));
-        [Moment::Writing, Moment::Growing, Moment::Writing, Moment::Recovering, Moment::Growing]
-            .map(|moment| moments.count(moment));
+        for moment in [Moment::Writing, Moment::Growing, Moment::Writing, Moment::Recovering, Moment::Growing]
+        {
+            moments.count(moment);
+        }
         assert_eq!(moments.share_in_growth_or_recovery(), (60.0, 5));
         assert_eq!(moments.told(), "recovering 1, growing 2, writing 2");
     }

@@ -109,6 +109,7 @@ impl Patient {
             Step::Checkpoint => self.checkpoint(Store::checkpoint)?,
             Step::SyncBeside(ops) => self.beside(ops, Store::sync)?,
             Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint)?,
+            Step::CloseHandle => self.make_durable(|store| store.clone().close())?,
             Step::Reopen => self.reopen()?,
             Step::Kill => self.crash(0, Crash::Kill)?,
             Step::PowerCut(seed) => self.crash(*seed, Crash::Power)?,
@@ -135,7 +136,9 @@ impl Patient {
                 if self.setup.immediate {
                     chart.durable = chart.life.len();
                 }
-                Ok(())
+                drop(chart);
+                // What frees something goes on where a checkpoint can't be had.
+                if matches!(op, Op::Insert(..)) { self.memory_is_bounded() } else { Ok(()) }
             }
             Err(error) => {
                 self.expect(error, before)?;
@@ -144,6 +147,17 @@ impl Patient {
                 }
                 self.show()
             }
+        }
+    }
+
+    /// Whatever becomes of checkpoints, what is dirty stays within the limit, but for the pages of a write (D11).
+    fn memory_is_bounded(&self) -> Verdict {
+        const PAGES_OF_A_WRITE: u64 = 8;
+        // Where calls fail, so may those for the figures.
+        let Ok(stats) = self.store()?.stats() else { return Ok(()) };
+        match stats.dirty_bytes <= stats.index_memory_limit + PAGES_OF_A_WRITE * 4096 {
+            true => Ok(()),
+            false => Err(format!("{} bytes are dirty, of {}", stats.dirty_bytes, stats.index_memory_limit)),
         }
     }
 

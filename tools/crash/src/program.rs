@@ -24,6 +24,8 @@ pub enum Step {
     SyncBeside(Vec<Op>),
     /// The same with a checkpoint.
     CheckpointBeside(Vec<Op>),
+    /// Close one of two handles of the store.
+    CloseHandle,
     /// Close and open again.
     Reopen,
     /// The process is killed and started again.
@@ -91,6 +93,9 @@ impl Setup {
     pub const ROOMY: Setup = Setup { capacity: 1200, ..Setup::ORDINARY };
     /// A table of several pages, and room for hardly one of them in memory: writes checkpoint, and copies are dropped.
     pub const CRAMPED: Setup = Setup { capacity: 800, index_memory_limit: Some(4096), immediate: false };
+
+    /// A table of many pages, and memory for some of them: copies are dropped, and writes go on meanwhile.
+    pub const TIGHT: Setup = Setup { capacity: 8000, index_memory_limit: Some(64 << 10), immediate: false };
 
     /// The options for a store on `disk`.
     pub fn options(&self, disk: &SimDisk) -> Options {
@@ -225,6 +230,10 @@ impl Program {
             }
             Step::SyncBeside(ops) => self.beside(ops, Store::sync),
             Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint),
+            Step::CloseHandle => {
+                self.store().clone().close().expect("closing one of two handles");
+                self.all_is_durable();
+            }
             Step::Reopen => {
                 self.store.take().expect("an open store").close().expect("closing");
                 self.all_is_durable();

@@ -57,10 +57,11 @@ impl Workload {
     /// The workload of this seed, of about so many steps.
     pub fn random(seed: u64, steps: u64, ends: Ends) -> Self {
         let mut dice = Dice::new(seed);
-        let setup = match dice.below(8) {
+        let setup = match dice.below(10) {
             0 => Setup::IMMEDIATE,
             1 => Setup::CRAMPED,
             2 => Setup::ROOMY,
+            3 => Setup::TIGHT,
             _ => Setup { capacity: [0, 8, 30, 100][dice.below(4) as usize], ..Setup::ORDINARY },
         };
         let mut writer = Writer { dice, setup, ends, script: Script::default(), keys: Vec::new() };
@@ -109,7 +110,8 @@ impl Writer {
             14..=17 => self.remove(),
             18..=20 => self.insert_large(),
             21 => self.fill_and_empty_a_chain(),
-            22..=25 => self.script.sync(),
+            22..=24 => self.script.sync(),
+            25 => self.script.push(Step::CloseHandle),
             26..=29 => self.script.checkpoint(),
             30..=33 => self.write_beside(),
             34 if self.dice.one_in(3) => self.script.clear(),
@@ -169,14 +171,22 @@ impl Writer {
 
     /// A checkpoint or a sync while another thread writes. Not where that thread would have to wait for it.
     fn write_beside(&mut self) {
-        if self.setup.immediate || self.setup.index_memory_limit.is_some() {
+        let pages = self.setup.index_memory_limit.map_or(u64::MAX, |bytes| bytes / 4096);
+        if self.setup.immediate || pages < 2 {
             return self.script.checkpoint();
         }
         // The session has begun then, and has its segment.
         self.insert_new();
-        let ops = (0..self.dice.between(4, 40)).map(|_| self.op_beside()).collect();
-        let step = if self.dice.one_in(3) { Step::SyncBeside(ops) } else { Step::CheckpointBeside(ops) };
-        self.script.push(step);
+        if self.dice.one_in(3) {
+            let ops = (0..self.dice.between(1, 2)).map(|_| self.op_beside()).collect();
+            self.script.push(Step::SyncBeside(ops));
+            // What came beside is not durable until it is synced in its turn.
+            return if self.dice.one_in(2) {
+                self.script.sync()
+            };
+        }
+        let ops = (0..self.dice.between(4, pages.min(86) / 2 - 3)).map(|_| self.op_beside()).collect();
+        self.script.push(Step::CheckpointBeside(ops));
     }
 
     fn op_beside(&mut self) -> Op {

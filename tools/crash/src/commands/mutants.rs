@@ -16,6 +16,8 @@ const SEEDS: u64 = 1000;
 /// A mutant that makes a cycle hang is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(600);
 const FIRST_SEED: u64 = 1;
+/// The name of the store itself, with nothing left out: the control.
+const NOTHING: &str = "nothing";
 
 /// What became of a mutant.
 enum Verdict {
@@ -31,22 +33,30 @@ enum Verdict {
 
 /// Runs every kind of cycle with one step left out; 1 if that is noticed.
 pub fn run_one(name: &str, span: &Span) -> ExitCode {
-    let Some(mutant) = Mutant::from_name(name) else {
+    let mutant = Mutant::from_name(name);
+    if mutant.is_none() && name != NOTHING {
         eprintln!("tophash-crash: no mutant is called {name:?}; `sim --mutants` lists them");
         return ExitCode::from(2);
-    };
-    switch_on(Some(mutant));
+    }
+    switch_on(mutant);
     campaign::run("sim --mutant", Units::default(), span, SEEDS, suite::anything).report()
 }
 
 /// Tries all mutants; 1 if any of them survives.
 pub fn run_all(span: &Span) -> ExitCode {
     let begun = Instant::now();
+    match verdict(NOTHING, span) {
+        Verdict::Survived => println!("{NOTHING}: as it must be, no violation"),
+        wrong => {
+            println!("{NOTHING} is left out, and yet: {}", told_of(&wrong));
+            return ExitCode::FAILURE;
+        }
+    }
     let next = AtomicUsize::new(0);
     let verdicts: Mutex<Vec<(Mutant, Verdict)>> = Mutex::new(Vec::new());
     let work = || {
         while let Some(&mutant) = ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let verdict = verdict(mutant, span);
+            let verdict = verdict(mutant.name(), span);
             println!("{}", line(mutant, &verdict));
             verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((mutant, verdict));
         }
@@ -72,11 +82,11 @@ pub fn run_all(span: &Span) -> ExitCode {
 }
 
 /// A process of its own for each mutant: what a store without a rule does may end the process.
-fn verdict(mutant: Mutant, span: &Span) -> Verdict {
+fn verdict(name: &str, span: &Span) -> Verdict {
     let (seed, cycles) = (span.seed.unwrap_or(FIRST_SEED), span.cycles.unwrap_or(SEEDS));
     let program = std::env::current_exe().expect("the program knows where it is");
     let mut child = Command::new(program)
-        .args(["sim", "--mutant", mutant.name(), "--threads", "1"])
+        .args(["sim", "--mutant", name, "--threads", "1"])
         .args(["--seed", &seed.to_string(), "--cycles", &cycles.to_string()])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -112,11 +122,18 @@ fn told(said: &str) -> Option<Verdict> {
 }
 
 fn line(mutant: Mutant, verdict: &Verdict) -> String {
-    let (name, rules) = (mutant.name(), mutant.rules().join(" "));
+    let line = format!("{} ({}): {}", mutant.name(), mutant.rules().join(" "), told_of(verdict));
     match verdict {
-        Verdict::Caught { seed, what } => format!("{name} ({rules}): seed {seed}: {what}"),
-        Verdict::Died => format!("{name} ({rules}): the process died"),
-        Verdict::Survived => format!("{name} ({rules}): SURVIVED: {}", mutant.what()),
-        Verdict::Hung => format!("{name} ({rules}): HUNG: {}", mutant.what()),
+        Verdict::Caught { .. } | Verdict::Died => line,
+        Verdict::Survived | Verdict::Hung => format!("{line}: {}", mutant.what()),
+    }
+}
+
+fn told_of(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Caught { seed, what } => format!("seed {seed}: {what}"),
+        Verdict::Died => "the process died".into(),
+        Verdict::Survived => "SURVIVED".into(),
+        Verdict::Hung => "HUNG".into(),
     }
 }

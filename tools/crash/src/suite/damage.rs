@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::content::Payload;
-use crate::damage::{Access, Damage, SECTOR, Sample, disk_with, examine};
+use crate::damage::{Access, Damage, Outcome, SECTOR, Sample, disk_with, examine};
 use crate::life::Op;
 use crate::program::Step;
 use crate::script::ORDINARY;
@@ -31,6 +31,17 @@ pub fn damage(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
     };
     let pieces = sample.pieces().map_err(|error| format!("opening what is not damaged: {error}"))?;
     tally.moment();
+    for &sector in &sample.twofold().map_err(|error| error.to_string())? {
+        let lost = Damage::Lost(sector);
+        let disk = disk_with(&lost.of(&sample.bytes));
+        tally.image(
+            || format!("{lost:?}, of which there are two"),
+            || match examine(&disk, &sample, Access::Read)? {
+                Outcome::Harmless | Outcome::FoundByVerifying => Ok(()),
+                outcome => Err(format!("{outcome:?}")),
+            },
+        );
+    }
     for n in 0..DAMAGES {
         let damage = random_damage(&sample.bytes, &pieces, flips_only, &mut dice);
         let access = if n % 4 == 0 { Access::Write } else { Access::Read };
@@ -47,7 +58,8 @@ fn random_damage(bytes: &[u8], pieces: &[Range<usize>], flips_only: bool, dice: 
     let piece = if dice.one_in(4) { &anywhere } else { &pieces[dice.below(pieces.len() as u64) as usize] };
     let at = piece.start + dice.below(piece.len() as u64) as usize;
     let sector = at / SECTOR;
-    match dice.below(if flips_only { 3 } else { 6 }) {
+    match dice.below(if flips_only { 3 } else { 7 }) {
+        6 => Damage::LostWord(at / 8),
         0..=2 => Damage::Flipped(at * 8 + dice.below(8) as usize),
         3 => Damage::Lost(sector),
         4 if dice.one_in(2) => Damage::Misdirected(sector, dice.below(sectors) as usize),

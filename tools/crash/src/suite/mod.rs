@@ -2,6 +2,7 @@
 
 mod damage;
 mod failures;
+mod scenarios;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::workload::{self, Dice, Ends, Workload};
 
 pub use damage::damage;
 pub use failures::{creation, faults, full_disk};
+pub use scenarios::scenarios;
 
 /// A random workload, crashed at each call and between stores.
 pub fn crashes(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
@@ -79,15 +81,17 @@ pub fn rolling(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
 /// A cycle of any kind.
 pub fn anything(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
     type Cycle = fn(u64, &Arc<Tally>) -> Result<(), String>;
-    const KINDS: [(&str, Cycle); 8] = [
+    const KINDS: [(&str, Cycle); 10] = [
         ("sim", crashes),
+        ("scenarios", scenarios),
         ("recoveries", recoveries),
         ("faults", faults),
         ("rolling", rolling),
         ("damage", damage),
         ("full disk", full_disk),
-        ("rolling", rolling),
         ("creation", creation),
+        ("faults", faults),
+        ("damage", damage),
     ];
     let (name, cycle) = KINDS[(seed % KINDS.len() as u64) as usize];
     cycle(seed, tally).map_err(|what| format!("{name}: {what}"))
