@@ -76,9 +76,7 @@ impl Salt {
         if kept(Mutant::SaltHasEpoch) {
             crc.update(&epoch.to_le_bytes());
         }
-        if kept(Mutant::SaltHasSequence) {
-            crc.update(&sequence.to_le_bytes());
-        }
+        crc.update(&sequence.to_le_bytes());
         Salt(crc.finalize())
     }
 

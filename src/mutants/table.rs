@@ -44,9 +44,6 @@ mutants! {
     SaltHasEpoch [D1]
         "checksums of records know no epoch: as with an epoch that is not raised, old records in a segment begun \
          again pass for new ones";
-    SaltHasSequence [D1]
-        "checksums of records know no segment number: perhaps needless while no segment is freed, since an epoch \
-         and an offset then name one record";
     SaltHasOffset [D1]
         "checksums of records know no offset: a record written to the wrong place of its segment, or copied within \
          it, passes";
@@ -68,14 +65,15 @@ mutants! {
     FreshSegmentBeforeHeader [D2]
         "a checkpoint or close right after a crash says that the log ends in the torn segment: the next session \
          appends there and an old record comes back";
+    OldLinksCleared [D2]
+        "a segment begun in reused space keeps the old links: after a failed sync that took the new ones out of the \
+         page cache, they hide the log behind them";
     LinkEpoch [D2]
         "a link left in reused space is followed: a lost segment begun again leads to the lost segment behind it, \
          which is taken for log or for damage";
     LinkedSegmentAlone [D2]
         "any head of a segment counts, not only the linked one's: when a power cut loses the new head in the place \
          of a lost segment's, the old records count";
-    OldLinksCleared [D2]
-        "a segment begun in reused space keeps the old links: perhaps needless, since their epoch gives them away";
     LinkTwice [D2]
         "a link is written once: one flipped bit in it after a crash cuts off synced segments in silence";
     IdentityTwice [D2]
@@ -114,9 +112,6 @@ mutants! {
     SharedCloseSyncs [C17]
         "close() of a store with other handles does not sync: a power cut behind it loses entries";
 
-    LogSyncBeforeJournal [D6]
-        "a checkpoint does not sync the log first: perhaps needless, since the journal's sync covers the whole file \
-         and comes before the header";
     JournalSync [D6]
         "the header names a journal and a catalog that are not durable: a power cut in the header's sync keeps the \
          header alone, and the file can't be opened";

@@ -216,8 +216,7 @@ impl Core {
             }
             (self.freeze(&mut writer)?, files.appended.load(Ordering::Acquire))
         };
-        let synced = if kept(Mutant::LogSyncBeforeJournal) { self.sync_to(files, appended) } else { Ok(()) };
-        let committed = synced.and_then(|()| files.checkpointer.commit(&freeze));
+        let committed = self.sync_to(files, appended).and_then(|()| files.checkpointer.commit(&freeze));
         if let Err(error) = committed {
             let _writer = self.lock_writer()?;
             if kept(Mutant::ThawAfterFailure) {

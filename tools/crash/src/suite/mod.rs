@@ -70,10 +70,12 @@ pub fn recoveries(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
 /// has lost lies where the next one writes.
 pub fn rolling(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
     let mut dice = Dice::new(seed);
-    let value_bytes = if dice.one_in(2) { ROLLING } else { ORDINARY };
-    let script = workload::rolling(&mut dice, value_bytes);
-    let depth = dice.between(1, 2) as u32;
-    let plan = Plan { disk_seed: seed, every: 9, cuts: 2, depth, deeper: 31, value_bytes };
+    // Large ones roll the log on to the next segment.
+    let plan = match dice.one_in(2) {
+        true => Plan { disk_seed: seed, every: 4, cuts: 5, depth: 1, deeper: 31, value_bytes: ROLLING },
+        false => Plan { disk_seed: seed, every: 11, cuts: 2, depth: 1, deeper: 31, value_bytes: ORDINARY },
+    };
+    let script = workload::rolling(&mut dice, plan.value_bytes);
     crash_recoveries(&script, Setup::ORDINARY, plan, tally);
     Ok(())
 }

@@ -23,12 +23,13 @@ type Scenario = fn(&mut Dice) -> Verdict;
 /// One image of each scenario.
 pub fn scenarios(seed: u64, tally: &Arc<Tally>) -> Verdict {
     let mut dice = Dice::new(seed);
-    let all: [(&str, Scenario); 5] = [
+    let all: [(&str, Scenario); 6] = [
         ("two threads that sync (D5)", two_threads_that_sync),
         ("a growth on a full disk (D18)", growth_on_a_full_disk),
         ("a growth at the end of a segment (D18)", growth_at_the_end_of_a_segment),
         ("a file that is replaced between open and lock (D22)", replaced_before_the_lock),
         ("a mark in a value (D4)", mark_in_a_value),
+        ("a record in the place of another (D1)", record_in_the_place_of_another),
     ];
     tally.moment();
     for (name, scenario) in all {
@@ -47,6 +48,16 @@ fn key(n: u64) -> Vec<u8> {
 
 fn insert(store: &Store, n: u64, len: usize) -> tophash::Result<()> {
     store.insert(key(n), Payload::new(n, len).bytes()).map(drop)
+}
+
+/// Where records begin in a segment.
+const FIRST_RECORD: usize = 2048;
+
+/// Offset of the first log segment.
+fn log_segment(store: &Store) -> Result<u64, String> {
+    let extents = store.info().map_err(|error| error.to_string())?.extents;
+    let log = extents.iter().find(|extent| extent.what.contains("log segment"));
+    Ok(log.ok_or("no log segment")?.offset)
 }
 
 /// All of the first `count` keys are there.
@@ -174,19 +185,38 @@ fn replaced_before_the_lock(dice: &mut Dice) -> Verdict {
     holds(&open(&disk, Setup::ORDINARY)?, 1)
 }
 
+/// A record was written to where another one should be: its key is not found there, and that is no answer.
+fn record_in_the_place_of_another(dice: &mut Dice) -> Verdict {
+    const RECORD: usize = 64;
+    const VALUE: usize = RECORD - 14;
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup::ORDINARY)?;
+    let count = dice.between(4, 30);
+    (0..count).try_for_each(|n| insert(&store, n, VALUE)).map_err(|error| error.to_string())?;
+    let first = log_segment(&store)? as usize + FIRST_RECORD;
+    store.close().map_err(|error| error.to_string())?;
+    let mut file = disk.contents(PATH).ok_or("no file")?;
+    let from = dice.below(count);
+    let to = (from + dice.between(1, count - 1)) % count;
+    let place = |n: u64| first + n as usize * RECORD;
+    file.copy_within(place(from)..place(from) + RECORD, place(to));
+    let store = open(&disk_with(&file), Setup::ORDINARY)?;
+    match store.get(key(to)) {
+        Err(Error::Corrupt { .. }) => Ok(()),
+        other => {
+            Err(format!("key {to}, whose record is that of {from}: {:?}", other.map(|value| value.is_some())))
+        }
+    }
+}
+
 /// A value holds what looks like a mark with the right checksum, and the record before it is torn: the log ends
 /// there, nothing was synced.
 fn mark_in_a_value(dice: &mut Dice) -> Verdict {
     const VALUE_BYTES: usize = 2048;
     let disk = SimDisk::new(dice.below(u64::MAX));
     let store = open(&disk, Setup::ORDINARY)?;
-    let segment = {
-        let extents = store.info().map_err(|error| error.to_string())?.extents;
-        let log = extents.iter().find(|extent| extent.what.contains("log segment"));
-        log.ok_or("no log segment")?.offset
-    };
     let file = disk.contents(PATH).ok_or("no file")?;
-    let first = segment + 2048;
+    let first = log_segment(&store)? + FIRST_RECORD as u64;
     // The first record has 40 bytes, the header and the key of the second one 14.
     insert(&store, 0, ORDINARY).map_err(|error| error.to_string())?;
     let value_at = first + 40 + 14;
