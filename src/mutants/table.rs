@@ -66,8 +66,8 @@ mutants! {
         "a checkpoint or close right after a crash says that the log ends in the torn segment: the next session \
          appends there and an old record comes back";
     OldLinksCleared [D2]
-        "a segment begun in reused space keeps the old links: after a failed sync that took the new ones out of the \
-         page cache, they hide the log behind them";
+        "a segment begun in reused space keeps the old links: the log may be followed out of it to a segment of an \
+         earlier session, and ends where that one says";
     LinkEpoch [D2]
         "a link left in reused space is followed: a lost segment begun again leads to the lost segment behind it, \
          which is taken for log or for damage";
