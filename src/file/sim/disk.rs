@@ -156,13 +156,30 @@ impl SimDisk {
     /// # Panics
     /// When `bytes` are more than 1 GiB.
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
+        self.put_allocated(path.as_ref(), bytes, 0..bytes.len().div_ceil(PAGE));
+    }
+
+    /// The same for a file that has holes in place of pages of zeros, as a copy may have.
+    ///
+    /// # Panics
+    /// When `bytes` are more than 1 GiB.
+    pub fn put_sparse(&self, path: impl AsRef<Path>, bytes: &[u8]) {
+        let used = bytes.chunks(PAGE).map(|page| page.iter().any(|&byte| byte != 0));
+        self.put_allocated(
+            path.as_ref(),
+            bytes,
+            used.enumerate().filter(|(_, used)| *used).map(|(page, _)| page),
+        );
+    }
+
+    fn put_allocated(&self, path: &Path, bytes: &[u8], pages: impl Iterator<Item = usize>) {
         assert!(bytes.len() as u64 <= LENGTH_LIMIT, "a simulated file has at most {LENGTH_LIMIT} bytes");
         let mut state = self.state();
-        let pages = Pages::from_bytes(bytes);
         let mut allocated = PageSet::default();
-        allocated.insert_all(0..bytes.len().div_ceil(PAGE));
+        pages.for_each(|page| allocated.insert(page));
+        let pages = Pages::from_bytes(bytes);
         let id = state.new_file(File::new(Durable { pages, length: bytes.len() as u64, allocated }));
-        state.names.put(path.as_ref(), id);
+        state.names.put(path, id);
         state.collect_garbage();
     }
 

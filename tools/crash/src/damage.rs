@@ -71,16 +71,42 @@ impl Sample {
 
     /// Where the file holds something that means something, piece by piece.
     pub fn pieces(&self) -> tophash::Result<Vec<Range<usize>>> {
-        let extents = self.open(&self.disk(), Access::Read)?.info()?.extents;
+        let extents = self.extents()?;
         let used = |extent: &Extent| extent.offset as usize..(extent.offset + extent.used_bytes) as usize;
         Ok(extents.iter().map(used).filter(|used| !used.is_empty()).collect())
+    }
+
+    /// Only who opens it for writing is told where the checksums of pages are.
+    fn extents(&self) -> tophash::Result<Vec<Extent>> {
+        Ok(self.open(&self.disk(), Access::Write)?.info()?.extents)
+    }
+
+    /// Damage to what only one checksum covers: the catalog word by word, checksums of pages, pages of which there is
+    /// no checksum because no checkpoint has written them (D12).
+    pub fn under_one_checksum(&self) -> tophash::Result<Vec<Damage>> {
+        let extents = self.extents()?;
+        let of = |what: &'static str| extents.iter().filter(move |extent| extent.what.contains(what));
+        let words =
+            of("catalog").flat_map(|catalog| catalog.offset / 8..(catalog.offset + catalog.bytes) / 8);
+        let used = |word: &usize| self.bytes[word * 8..word * 8 + 8].iter().any(|&byte| byte != 0);
+        let words = words.map(|word| word as usize).filter(used).map(Damage::LostWord);
+        let sums = of("page checksums").map(|sums| Damage::Lost(sums.offset as usize / SECTOR));
+        let arrays = of("bucket").flat_map(|array| sectors(array.offset, array.bytes));
+        let (absent, written): (Vec<_>, Vec<_>) = arrays.partition(|&sector| self.page_is_zero(sector));
+        let stale = absent.into_iter().step_by(8).zip(written.into_iter().cycle());
+        Ok(words.chain(sums).chain(stale.map(|(there, other)| Damage::Misdirected(there, other))).collect())
+    }
+
+    fn page_is_zero(&self, sector: usize) -> bool {
+        let page = sector * SECTOR / 4096 * 4096;
+        self.bytes[page..page + 4096].iter().all(|&byte| byte == 0)
     }
 
     /// The sectors that the file has twice, on different sectors: no damage to one of them may lose anything.
     pub fn twofold(&self) -> tophash::Result<Vec<usize>> {
         const HEADER_SLOTS: [u64; 2] = [0, 4096];
         const SEGMENT_HEAD: [u64; 4] = [0, 512, 1024, 1536];
-        let extents = self.open(&self.disk(), Access::Read)?.info()?.extents;
+        let extents = self.extents()?;
         let segments = extents.iter().filter(|extent| extent.what.contains("log segment"));
         let heads = segments.flat_map(|segment| SEGMENT_HEAD.map(|at| segment.offset + at));
         // The header of a killed file names its journal in one slot alone.
@@ -135,6 +161,10 @@ impl Damage {
         }
         damaged
     }
+}
+
+fn sectors(offset: u64, bytes: u64) -> Range<usize> {
+    offset as usize / SECTOR..(offset + bytes) as usize / SECTOR
 }
 
 /// The bytes of a sector.

@@ -300,6 +300,8 @@ impl Program {
             op.run(self.store()).expect("an operation");
             self.progress().acked += 1;
         }
+        let acked = self.progress().acked;
+        assert_eq!(self.find(acked), acked, "what was written beside is not there");
         self.note_shape();
     }
 

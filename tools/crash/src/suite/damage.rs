@@ -42,6 +42,12 @@ pub fn damage(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
             },
         );
     }
+    if !flips_only {
+        for damage in sample.under_one_checksum().map_err(|error| error.to_string())? {
+            let disk = disk_with(&damage.of(&sample.bytes));
+            tally.image(|| format!("{damage:?}"), || examine(&disk, &sample, Access::Read).map(drop));
+        }
+    }
     for n in 0..DAMAGES {
         let damage = random_damage(&sample.bytes, &pieces, flips_only, &mut dice);
         let access = if n % 4 == 0 { Access::Write } else { Access::Read };

@@ -1,0 +1,74 @@
+//! Growths that begin where there is hardly room.
+
+use tophash::Store;
+use tophash::sim::{Crash, SimDisk};
+
+use super::{Verdict, holds, insert, open};
+use crate::life::shape;
+use crate::program::Setup;
+use crate::script::ORDINARY;
+use crate::workload::Dice;
+
+/// Entries at which a table that is made for so many doubles.
+fn full_table(store: &Store) -> Result<u64, String> {
+    let b = store.growth().map_err(|error| error.to_string())?.b;
+    Ok((1 << b) * 13 / 2)
+}
+
+/// A growth that can't be afforded is put off, and the entry is stored; it comes when there is room.
+pub fn on_a_full_disk(dice: &mut Dice) -> Verdict {
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup { capacity: dice.between(60, 200), ..Setup::ORDINARY })?;
+    let full = full_table(&store)?;
+    for n in 0..full {
+        insert(&store, n, 8).map_err(|error| error.to_string())?;
+    }
+    disk.set_capacity(0);
+    // An entry may need an overflow bucket that is not there; four don't.
+    let more: Vec<_> = (full..full + 4).map(|n| insert(&store, n, 8)).collect();
+    if more.iter().all(Result::is_err) {
+        return Err(format!("nothing can be stored while a growth can't be had: {:?}", more[0]));
+    }
+    // What a replay makes of it, with room: the growth is not in the log.
+    let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
+    after.set_capacity(1 << 30);
+    if shape(&open(&after, Setup::ORDINARY)?).ok() != shape(&store).ok() {
+        return Err("a replay makes another table of it".into());
+    }
+    disk.set_capacity(1 << 30);
+    for n in full..full + 5 {
+        insert(&store, n, 8).map_err(|error| format!("with room: {error}"))?;
+    }
+    let growing = store.growth().map_err(|error| error.to_string())?.kind.is_some();
+    if !growing {
+        return Err("the growth that was put off does not come".into());
+    }
+    holds(&store, full + 5)
+}
+
+/// The record of a growth and that of the entry that starts it, where a segment has room for hardly one of them.
+pub fn at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup { capacity: 50, ..Setup::ORDINARY })?;
+    let full = full_table(&store)?;
+    let io = |error: tophash::Error| error.to_string();
+    let log = || -> Result<(u64, u64), String> {
+        let extents = store.info().map_err(io)?.extents;
+        let log =
+            extents.iter().find(|extent| extent.what.contains("log segment")).ok_or("no log segment")?;
+        Ok((log.used_bytes, log.bytes))
+    };
+    (0..full - 2).try_for_each(|n| insert(&store, n, ORDINARY)).map_err(io)?;
+    const PROBE: u64 = 304;
+    let before = log()?.0;
+    insert(&store, full - 2, PROBE as usize).map_err(io)?;
+    let (used, bytes) = log()?;
+    let overhead = used - before - PROBE;
+    let left = dice.between(1, 14) * 8;
+    insert(&store, full - 1, (bytes - used - left - overhead) as usize).map_err(io)?;
+    insert(&store, full, ORDINARY).map_err(io)?;
+    holds(&store, full + 1)?;
+    let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
+    drop(store);
+    holds(&open(&after, Setup::ORDINARY)?, full + 1)
+}
