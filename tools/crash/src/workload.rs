@@ -64,6 +64,11 @@ impl Workload {
             3 => Setup::TIGHT,
             _ => Setup { capacity: [0, 8, 30, 100][dice.below(4) as usize], ..Setup::ORDINARY },
         };
+        Self::with_setup(setup, dice, steps, ends)
+    }
+
+    /// One with this setup.
+    pub fn with_setup(setup: Setup, dice: Dice, steps: u64, ends: Ends) -> Self {
         let mut writer = Writer { dice, setup, ends, script: Script::default(), keys: Vec::new() };
         writer.insert_new();
         (0..steps).for_each(|_| writer.step());
@@ -82,10 +87,12 @@ pub fn rolling(dice: &mut Dice, value_bytes: usize) -> Vec<Step> {
                 _ => Step::Reopen,
             });
         }
-        for _ in 0..dice.between(1, 8) {
+        // So many large ones that the log rolls on, perhaps twice.
+        let inserts = if value_bytes == ROLLING { dice.between(5, 9) } else { dice.between(1, 8) };
+        for _ in 0..inserts {
             let key = script.key();
             script.insert(&key, value_bytes);
-            if dice.one_in(12) {
+            if dice.one_in(16) {
                 script.sync();
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::content::Payload;
 use crate::damage::{Access, Damage, Outcome, SECTOR, Sample, disk_with, examine};
 use crate::life::Op;
-use crate::program::Step;
+use crate::program::{Setup, Step};
 use crate::script::ORDINARY;
 use crate::tally::Tally;
 use crate::workload::{Dice, Ends, Workload};
@@ -17,7 +17,12 @@ const DAMAGES: u64 = 80;
 /// The file of a random workload, damaged in random places.
 pub fn damage(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
     let mut dice = Dice::new(seed);
-    let Workload { setup, mut script } = Workload::random(seed, dice.between(2, 9), Ends::Clean);
+    let steps = dice.between(2, 9);
+    let Workload { setup, mut script } = match dice.one_in(3) {
+        // A table with pages that no checkpoint has written.
+        true => Workload::with_setup(Setup::TIGHT, Dice::new(seed), steps, Ends::Clean),
+        false => Workload::random(seed, steps, Ends::Clean),
+    };
     // Of a killed store, flips alone: a sector may be all that was synced last, and the mark behind it.
     let flips_only = dice.one_in(3);
     let sample = if flips_only {

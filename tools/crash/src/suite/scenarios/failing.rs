@@ -51,6 +51,10 @@ pub fn checkpoints(dice: &mut Dice) -> Verdict {
 /// A sync fails, and what it should have written looks clean from then on. Whatever is done next, on a disk that is
 /// well, no power cut takes away what was durable before.
 pub fn syncs(dice: &mut Dice) -> Verdict {
+    (0..6).try_for_each(|_| fail_a_sync(dice))
+}
+
+fn fail_a_sync(dice: &mut Dice) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
     let store = open(&disk, Setup::ROOMY)?;
     let told = |error: Error| error.to_string();
@@ -105,12 +109,15 @@ pub fn syncs(dice: &mut Dice) -> Verdict {
     wrong.map_or(Ok(()), Err)
 }
 
+/// More removals than the rest of a segment has room for.
+const REMOVED: u64 = 30;
+
 /// A disk is full, and so is the log: what frees something has a reserve.
 pub fn removals_on_a_full_disk(dice: &mut Dice) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
     let store = open(&disk, Setup::ORDINARY)?;
-    let len = dice.between(100, 9000) as usize;
-    let first = dice.between(1, 20);
+    let len = dice.between(16, 200) as usize;
+    let first = dice.between(REMOVED, 60);
     (0..first).try_for_each(|n| insert(&store, n, len)).map_err(|error| error.to_string())?;
     disk.set_capacity(0);
     let mut stored = first;
@@ -123,6 +130,6 @@ pub fn removals_on_a_full_disk(dice: &mut Dice) -> Verdict {
     if !matches!(error, Error::NoSpace { .. }) {
         return Err(format!("a full disk, but {error:?}"));
     }
-    store.remove(super::key(0)).map_err(|error| format!("removing one of {stored}: {error}"))?;
-    Ok(())
+    let remove = |n| store.remove(super::key(n)).map(drop);
+    (0..REMOVED).try_for_each(remove).map_err(|error| format!("removing {REMOVED} of {stored}: {error}"))
 }

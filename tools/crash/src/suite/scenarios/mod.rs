@@ -25,7 +25,7 @@ pub fn scenarios(seed: u64, tally: &Arc<Tally>) -> Verdict {
     let all: [(&str, Scenario); 12] = [
         ("two threads that sync (D5)", beside::two_threads_that_sync),
         ("copies dropped beside writes (D10)", beside::copies_dropped_beside_writes),
-        ("a growth on a full disk (D15, D18)", growth::on_a_full_disk),
+        ("a growth that can't be had (D15, D18)", growth::that_can_not_be_had),
         ("a growth at the end of a segment (D18)", growth::at_the_end_of_a_segment),
         ("a file that is replaced between open and lock (D22)", files::replaced_before_the_lock),
         ("a mark in a value (D4)", files::mark_in_a_value),
