@@ -81,8 +81,9 @@ pub(super) struct Files {
     pub(super) replayed: AtomicU64,
     /// Checkpoints take turns; held over the whole of one.
     pub(super) checkpointing: Mutex<()>,
-    /// Held while the background thread has a spare segment that is not the log's yet. Taken before the writer lock.
-    pub(super) preparing: Mutex<()>,
+    /// Held while the background thread has space in hand that is neither the log's nor free: a spare segment on its
+    /// way to the log, or what no reader sees any more on its way back. Taken before the writer lock.
+    pub(super) in_hand: Mutex<()>,
     pub(super) last_sync: Mutex<Instant>,
     /// The log would like another spare segment; a hint from the writer to the background thread.
     pub(super) wants_spare: AtomicBool,
@@ -141,7 +142,7 @@ impl Core {
                     checkpointed: AtomicU64::new(0),
                     replayed: AtomicU64::new(parts.replayed_bytes),
                     checkpointing: Mutex::new(()),
-                    preparing: Mutex::new(()),
+                    in_hand: Mutex::new(()),
                     last_sync: Mutex::new(Instant::now()),
                     wants_spare: AtomicBool::new(false),
                     failed_checkpoints: AtomicU64::new(0),

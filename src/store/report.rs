@@ -85,7 +85,7 @@ impl Core {
         let files = self.files.as_ref();
         let hold = |lock| Mutex::lock(lock).unwrap_or_else(PoisonError::into_inner);
         let _no_checkpoint = files.map(|files| hold(&files.checkpointing));
-        let _no_new_spare = files.map(|files| hold(&files.preparing));
+        let _nothing_in_hand = files.map(|files| hold(&files.in_hand));
         let writer = self.lock_writer_to_look();
         let segments = self.log.segments(&pin);
         let file_bytes = self.media.length().map_err(Error::io("reading the file's length"))?;
@@ -157,9 +157,13 @@ impl Iterator for Buckets<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
+    use std::time::Duration;
+
     use crate::Options;
     use crate::file::sim::SimDisk;
-    use crate::file::space::Use;
+    use crate::file::space::{Extent, Use};
     use crate::format::PAGE_BYTES;
 
     #[test]
@@ -175,5 +179,36 @@ mod tests {
         let expected =
             format!("offset {offset}: bytes that are neither free nor in use: expected 0, found 12288");
         assert_eq!(text, [expected]);
+    }
+
+    /// An extent that goes back only when a verification is over, or has not ended for a while.
+    struct GoesBackLate {
+        _extent: Extent,
+        going: Sender<()>,
+        verified: Receiver<()>,
+    }
+
+    impl Drop for GoesBackLate {
+        fn drop(&mut self) {
+            let _ = self.going.send(());
+            let _ = self.verified.recv_timeout(Duration::from_millis(200));
+        }
+    }
+
+    #[test]
+    fn space_on_its_way_back_is_no_leak() {
+        let store = Options::new().background(false).media(SimDisk::new(1)).open("a.tophash").unwrap();
+        store.insert("key", "value").unwrap();
+        let space = &store.core().files.as_ref().unwrap().space;
+        let extent = space.allocate(PAGE_BYTES, PAGE_BYTES, Use::Checkpoint).unwrap();
+        let ((going, gone), (done, verified)) = (channel(), channel());
+        store.core().domain.retire(GoesBackLate { _extent: extent, going, verified });
+        thread::scope(|scope| {
+            scope.spawn(|| store.core().do_upkeep());
+            gone.recv().unwrap();
+            let faults = store.verify().unwrap().faults;
+            let _ = done.send(());
+            assert_eq!(faults, []);
+        });
     }
 }

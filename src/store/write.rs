@@ -310,7 +310,7 @@ impl Core {
             let appended = files.appended.load(Ordering::Acquire);
             files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
         }
-        let preparing = files.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_hand = files.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.spare_wanted());
         if let Some(spare) = wanted.and_then(|source| source.prepare().ok())
             && let Ok(mut writer) = self.writer.lock()
@@ -318,10 +318,10 @@ impl Core {
         {
             log.add_spare(spare);
         }
-        drop(preparing);
         if self.domain.waiting() > 0 {
             self.domain.collect();
         }
+        drop(in_hand);
         let Durability::Interval(interval) = self.options.durability else { return None };
         let appended = files.appended.load(Ordering::Acquire);
         if appended == files.synced.load(Ordering::Acquire) {
