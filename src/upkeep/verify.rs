@@ -1,7 +1,7 @@
 //! Checking a whole store: every page, every record, every invariant of the table.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -110,24 +110,25 @@ pub(crate) struct Subject<'a, 'p, 's> {
 
 /// Checks it all. Nothing changes it meanwhile: the caller keeps writers out.
 pub(crate) fn verify(subject: Subject<'_, '_, '_>) -> Result<Verification> {
-    let mut report = Verification::default();
-    report.pages(&subject.geometry.array)?;
+    let mut checker = Checker::default();
+    checker.pages(&subject.geometry.array)?;
     if let Some(old) = &subject.geometry.old {
-        report.pages(&old.array)?;
+        checker.pages(&old.array)?;
     }
-    report.table(&subject)?;
+    checker.table(&subject)?;
     for segment in subject.segments {
-        report.segment(segment)?;
+        checker.segment(segment)?;
     }
     match subject.parts {
         Ok(mut parts) => {
-            report.faults.extend(extents::overlaps(&mut parts, subject.file_bytes));
-            report.faults.extend(subject.covered.map(|end| extents::leaks(&parts, end)).unwrap_or_default());
-            report.extents = parts.len() as u64;
+            let faults = &mut checker.report.faults;
+            faults.extend(extents::overlaps(&mut parts, subject.file_bytes));
+            faults.extend(subject.covered.map(|end| extents::leaks(&parts, end)).unwrap_or_default());
+            checker.report.extents = parts.len() as u64;
         }
-        Err(error) => report.note(Err(error))?,
+        Err(error) => checker.note(Err(error))?,
     }
-    Ok(report)
+    Ok(checker.report)
 }
 
 /// Records that are read whole, as a reader would, and counted.
@@ -167,11 +168,19 @@ impl LogBytes for Published<'_> {
     }
 }
 
-impl Verification {
+/// A verification under way.
+#[derive(Default)]
+struct Checker {
+    report: Verification,
+    /// The file offsets of the faults.
+    offsets: HashSet<u64>,
+}
+
+impl Checker {
     fn pages(&mut self, array: &Array<IndexPages>) -> Result<()> {
         for part in std::iter::once(array.main()).chain(array.chunks()) {
             for page in 0..part.pages() {
-                self.pages += 1;
+                self.report.pages += 1;
                 self.note(part.touch_page(page))?;
             }
         }
@@ -183,7 +192,7 @@ impl Verification {
         let (live, entries) = Default::default();
         let records = Counted { records: subject.records, live, entries };
         check(subject.geometry, &subject.counters, &records, &mut faults)?;
-        self.entries = records.entries.into_inner();
+        self.report.entries = records.entries.into_inner();
         for fault in faults {
             let place = fault.place.map_or(FaultPlace::Table, |place| FaultPlace::Bucket {
                 array: place.array,
@@ -194,16 +203,16 @@ impl Verification {
             // A damaged page is one fault, not one for each of its buckets.
             if !fault.offset.is_some_and(|offset| self.knows(offset)) {
                 let (what, expected, found) = (fault.what, fault.expected, fault.found);
-                self.faults.push(Fault { what, place, expected, found });
+                self.fault(Fault { what, place, expected, found });
             }
         }
         // Where entries could not be read, what they would have counted is not known.
         let live = records.live.into_inner();
-        let segments = if self.is_clean() { subject.segments } else { &[] };
+        let segments = if self.report.is_clean() { subject.segments } else { &[] };
         for segment in segments {
             let found = live.get(&segment.offset()).copied().unwrap_or(0);
             if found != segment.live() {
-                self.faults.push(Fault {
+                self.fault(Fault {
                     what: "live bytes of a log segment",
                     place: FaultPlace::Offset(segment.offset()),
                     expected: Detail::Number(found),
@@ -220,7 +229,7 @@ impl Verification {
         let mut scan = Scan::new(Published(segment), segment.salt(), from, end, true);
         while let Some(found) = scan.next() {
             let (Found::Record { offset, .. } | Found::Damage { offset, .. }) = found;
-            self.records += 1;
+            self.report.records += 1;
             if !matches!(found, Found::Record { value_whole: true, .. }) {
                 self.note(segment.record(offset).and_then(|record| record.verify()))?;
             }
@@ -233,7 +242,7 @@ impl Verification {
         match result {
             Err(Error::Corrupt { what, offset, expected, found }) => {
                 if !self.knows(offset) {
-                    self.faults.push(Fault { what, place: FaultPlace::Offset(offset), expected, found });
+                    self.fault(Fault { what, place: FaultPlace::Offset(offset), expected, found });
                 }
                 Ok(())
             }
@@ -244,10 +253,15 @@ impl Verification {
     /// Whether damage at this offset was told of before, where it says more: of a page rather than of each bucket on
     /// it, of a cell rather than of the record that it points at.
     fn knows(&self, offset: u64) -> bool {
-        self.faults.iter().any(|fault| match fault.place {
-            FaultPlace::Offset(at) => at == offset,
-            FaultPlace::Bucket { offset: at, .. } => at == Some(offset),
-            FaultPlace::Table => false,
-        })
+        self.offsets.contains(&offset)
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        self.offsets.extend(match fault.place {
+            FaultPlace::Offset(offset) => Some(offset),
+            FaultPlace::Bucket { offset, .. } => offset,
+            FaultPlace::Table => None,
+        });
+        self.report.faults.push(fault);
     }
 }
