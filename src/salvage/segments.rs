@@ -260,12 +260,14 @@ impl Taken {
     /// Whether the space of a life, which is older, went to one of these.
     fn overlaps(&self, life: &Life) -> bool {
         // One that only a link tells of ends where the next begins.
-        let limit = if life.limit == u64::MAX { life.offset + SEGMENT_UNIT_BYTES } else { life.limit };
+        let one_unit = life.offset.saturating_add(SEGMENT_UNIT_BYTES);
+        let limit = if life.limit == u64::MAX { one_unit } else { life.limit };
         self.by_offset.range(..limit).next_back().is_some_and(|(_, &end)| end > life.offset)
     }
 
     fn take(&mut self, life: Life) {
-        let end = if life.limit == u64::MAX { life.offset + SEGMENT_UNIT_BYTES } else { life.limit };
+        let known_end = if life.limit == u64::MAX { life.end.unwrap_or(0) } else { life.limit };
+        let end = known_end.max(life.offset.saturating_add(SEGMENT_UNIT_BYTES));
         self.by_offset.insert(life.offset, end);
         self.lives.push(life);
     }
@@ -278,5 +280,35 @@ impl Taken {
             life.limit = next.map_or(u64::MAX, |(&offset, _)| offset);
         }
         lives
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The log of two lives: one whose head is lost, and the newer one that names it and where it ends.
+    fn after_a_nameless_one(offset: u64, predecessor_end: u64) -> Vec<Life> {
+        let newer = Life {
+            limit: 5 * SEGMENT_UNIT_BYTES,
+            predecessor: Some(offset),
+            predecessor_end: Some(predecessor_end),
+            ..Life::nameless(4 * SEGMENT_UNIT_BYTES, 2, 1)
+        };
+        let older = Life { predecessor: Some(0), ..Life::nameless(offset, 1, 1) };
+        log(vec![older, newer], &Guide::default(), false, &mut Vec::new()).0
+    }
+
+    #[test]
+    fn a_life_whose_head_is_lost_ends_where_the_next_one_in_the_file_begins() {
+        let end = 3 * SEGMENT_UNIT_BYTES;
+        let log = after_a_nameless_one(SEGMENT_UNIT_BYTES, end);
+        assert_eq!((log[1].limit, log[1].end), (4 * SEGMENT_UNIT_BYTES, Some(end)));
+    }
+
+    #[test]
+    fn a_life_at_the_end_of_all_offsets_is_one_like_others() {
+        let offset = u64::MAX - SEGMENT_UNIT_BYTES + 1;
+        assert_eq!(after_a_nameless_one(offset, 0)[1].offset, offset);
     }
 }

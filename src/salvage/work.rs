@@ -105,7 +105,7 @@ impl<'a> Work<'a> {
     fn records_of(&mut self, life: &Life, salt: Salt) -> Vec<Found> {
         let length = self.source.length();
         let first = life.offset + FIRST_RECORD;
-        let limit = life.end.unwrap_or(life.limit);
+        let limit = life.end.unwrap_or(life.limit).min(life.limit);
         if limit > length {
             // One that only a link tells of has no size.
             let bytes = if limit == u64::MAX { 0 } else { limit - length.max(life.offset) };

@@ -105,7 +105,7 @@ impl<B: LogBytes> Scan<B> {
     }
 
     /// The record here, and goes behind it. While searching, what it costs is limited and its shape must be right in
-    /// every detail.
+    /// every detail, the padding of a small record included.
     fn record(&mut self, searching: bool) -> Option<Found> {
         let (offset, room) = (self.at, self.end.checked_sub(self.at)?);
         let head_bytes = room.min(LARGE_HEADER_BYTES as u64) as usize;
@@ -115,16 +115,17 @@ impl<B: LogBytes> Scan<B> {
         }
         let head = self.source.bytes(offset, frame.head_bytes())?;
         frame.verify_head(head, self.salt, offset).ok()?;
-        let value_whole = !frame.is_large() || {
-            let record = self.source.bytes(offset, frame.unpadded_bytes())?;
-            frame.verify_value(record, self.salt, offset).is_ok()
-        };
-        if searching {
+        // That of a large one lies behind its value: not worth reading it at every step of a search.
+        if searching && !frame.is_large() {
             let all = self.source.bytes(offset, frame.bytes() as usize)?;
             if all[frame.unpadded_bytes()..].iter().any(|&byte| byte != 0) {
                 return None;
             }
         }
+        let value_whole = !frame.is_large() || {
+            let record = self.source.bytes(offset, frame.unpadded_bytes())?;
+            frame.verify_value(record, self.salt, offset).is_ok()
+        };
         self.at += frame.bytes();
         Some(Found::Record { offset, frame, value_whole })
     }
@@ -245,5 +246,19 @@ mod tests {
             let limit = 2 * FIRST_CREDIT + (log.len() as u64 / 8) * (EARNED_A_STEP + 100);
             assert!(asked < limit, "{asked} bytes");
         }
+    }
+
+    #[test]
+    fn heads_of_large_values_without_padding_cost_no_square() {
+        let mut log = vec![0xff; 1 << 18];
+        for at in (8..log.len() / 2).step_by(LARGE_HEADER_BYTES) {
+            let value_len = log.len() - at - LARGE_HEADER_BYTES - 3;
+            let frame = Frame::new(Kind::Put, 0, value_len).unwrap();
+            let head = frame.encode(b"", b"", salt(), AT + at as u64);
+            log[at..][..LARGE_HEADER_BYTES].copy_from_slice(head.as_bytes());
+        }
+        let (found, asked) = walk(&log, true);
+        assert!(matches!(found[1], Found::Record { value_whole: false, .. }), "{found:?}");
+        assert!(asked < 16 * log.len() as u64, "{asked} bytes");
     }
 }
