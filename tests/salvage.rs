@@ -229,6 +229,23 @@ fn what_was_removed_stays_removed_if_the_table_says_so() {
 }
 
 #[test]
+fn a_missing_segment_is_told_of_also_where_all_is_asked_for() {
+    let sample = Sample::new();
+    let mut bytes = without(&without(&sample.bytes, SLOTS[0], 512), SLOTS[1], 512);
+    let segments: Vec<_> = sample.extents("log segment").collect();
+    for segment in &segments {
+        bytes = without(&bytes, segment.offset as usize + 512, 1024); // the links to the next one
+    }
+    let lost = segments[segments.len() - 2];
+    let bytes = without(&bytes, lost.offset as usize, lost.bytes as usize);
+    for all in [false, true] {
+        let (_, report) = salvage(&bytes, |s| s.all(all)).unwrap();
+        let told = report.damage.iter().filter(|damage| damage.what == "missing log segment").count();
+        assert_eq!((told, report.is_complete()), (1, false), "all: {all}, {report:?}");
+    }
+}
+
+#[test]
 fn what_a_crash_left_behind_the_end_is_left_unless_all_is_asked_for() {
     let disk = SimDisk::new(5);
     let store = on(&disk).open(OLD).unwrap();

@@ -145,9 +145,9 @@ impl<'a> Salvage<'a> {
             }
             None => {
                 let lives = heads.lives(&mut source, &file_id, &guide);
-                let (log, whole) = segments::log(lives, &guide, self.all, &mut report.damage);
+                let (log, whole) = segments::log(lives.clone(), &guide, false, &mut report.damage);
                 report.log_is_whole = whole;
-                log
+                if self.all { segments::log(lives, &guide, true, &mut Vec::new()).0 } else { log }
             }
         };
         if log.is_empty() {
