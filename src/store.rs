@@ -199,6 +199,10 @@ impl Store {
     /// Removes a key without reading its value; whether it was there. The way out for a key whose large value is damaged:
     /// [`insert`](Store::insert) and [`remove`](Store::remove) return the value before, and so refuse.
     ///
+    /// # Errors
+    /// [`NoSpace`](crate::Error::NoSpace) when the disk is full, [`Corrupt`](crate::Error::Corrupt) when the table or the
+    /// key's record is damaged, and with it the key; nothing has changed then.
+    ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
