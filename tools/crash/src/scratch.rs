@@ -30,9 +30,12 @@ impl Scratch {
         &self.0
     }
 
-    /// Leaves it where it is, for a look at what is wrong with it.
+    /// Leaves it there, for a look at what is wrong with it, under a name that no later process removes.
     pub fn keep(mut self) -> PathBuf {
-        std::mem::take(&mut self.0)
+        let path = std::mem::take(&mut self.0);
+        let mut kept = path.clone().into_os_string();
+        kept.push("-kept");
+        if fs::rename(&path, &kept).is_ok() { kept.into() } else { path }
     }
 }
 
@@ -63,5 +66,17 @@ mod tests {
         let path = scratch.path().to_owned();
         drop(scratch);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_kept_is_never_removed() {
+        let outer = Scratch::new(None, "test-kept").unwrap();
+        let base = outer.path().join("base");
+        // As if of a process that is gone.
+        let of_another = Scratch(base.join("tophash-crash-test-4294967295"));
+        fs::create_dir_all(of_another.path().join("evidence")).unwrap();
+        let kept = of_another.keep();
+        drop(Scratch::new(Some(&base), "test").unwrap());
+        assert!(kept.join("evidence").exists(), "{}", kept.display());
     }
 }
