@@ -58,7 +58,8 @@ pub struct Violation {
 /// What a run did.
 #[derive(Debug)]
 pub struct Summary {
-    name: &'static str,
+    /// What the tool was told to do.
+    name: String,
     /// How the moments and images of this run are called.
     units: Units,
     first_seed: u64,
@@ -90,7 +91,7 @@ impl Default for Units {
 
 /// Runs cycles, several at a time, until they are done, time is up, or one finds a violation. A panic is one.
 pub fn run(
-    name: &'static str,
+    name: impl Into<String>,
     units: Units,
     span: &Span,
     default_cycles: u64,
@@ -111,7 +112,7 @@ pub fn run(
                 return;
             }
             let seed = first_seed.wrapping_add(number);
-            let tally = Arc::new(Tally::new(name));
+            let tally = Arc::new(Tally::new("a cycle"));
             let verdict = without_panic(|| cycle(seed, &tally));
             let wrong = tally.first_complaint().or(verdict.err());
             if let Some(what) = wrong {
@@ -134,7 +135,7 @@ pub fn run(
     });
     bar.finish_and_clear();
     Summary {
-        name,
+        name: name.into(),
         units,
         first_seed,
         cycles: done.into_inner(),
@@ -146,10 +147,14 @@ pub fn run(
 }
 
 impl Summary {
-    /// Prints what was done and found; 1 if anything was found.
+    /// Prints what was done and found; 1 if anything was found, 2 if nothing was tried.
     pub fn report(&self) -> ExitCode {
         println!("{self}");
         match &self.violation {
+            None if self.images == 0 => {
+                println!("nothing was tried: give it more --cycles or --seconds");
+                ExitCode::from(2)
+            }
             None => ExitCode::SUCCESS,
             Some(Violation { seed, what }) => {
                 println!("violation, seed {seed}: {what}");

@@ -20,7 +20,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  nothing is wrong (or skipped, which says why)
   1  a violation: its seed and what was found are printed
-  2  usage";
+  2  usage, or nothing was tried";
 
 #[derive(Subcommand)]
 enum Command {

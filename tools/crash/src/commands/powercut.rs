@@ -54,7 +54,7 @@ impl Powercut {
         let kinds = if self.fs.is_empty() { Kind::ALL.to_vec() } else { self.fs.clone() };
         let mut violated = None;
         for kind in kinds {
-            let name = name(kind);
+            let name = format!("{} --cuts {}", name(kind), self.cuts);
             let dir = scratch.path().join(format!("{kind:?}"));
             if let Some(why) = missing(kind, &dir) {
                 println!("{name}: skipped, because {why}");
@@ -63,7 +63,7 @@ impl Powercut {
             let plan = Plan { kind, cuts: self.cuts, lie: self.lie };
             let (figures, units) =
                 (Figures::default(), Units { images: "cuts and kills", moments: "processes" });
-            let summary = campaign::run(name, units, &self.span, 20, |seed, tally| {
+            let summary = campaign::run(name.as_str(), units, &self.span, 20, |seed, tally| {
                 cycle(seed, &dir, plan, &figures, tally)
             });
             println!("{name}: {figures}");

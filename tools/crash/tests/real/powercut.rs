@@ -34,6 +34,6 @@ fn a_sync_that_was_acknowledged_and_not_done_is_a_violation() {
     let Some((code, printed)) = cut(arguments, scratch.path()) else { return };
     assert_eq!(code, 1, "{printed}");
     assert!(printed.contains("\nviolation, seed "), "{printed}");
-    assert!(printed.contains("again: tophash-crash powercut --fs ext4 --seed "), "{printed}");
+    assert!(printed.contains("again: tophash-crash powercut --fs ext4 --cuts 5 --seed "), "{printed}");
     assert_eq!(left(scratch.path()), 1, "the file system that is wrong is kept");
 }
