@@ -1,6 +1,7 @@
 //! `tophash-crash sim --mutants`: leaves steps of the store out, one after the other, and sees whether the kit notices.
 
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,8 @@ const SEEDS: u64 = 1000;
 /// A mutant that makes a cycle hang is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(600);
 const FIRST_SEED: u64 = 1;
+/// SIGABRT, SIGBUS, SIGSEGV: what a broken store may do to its process.
+const OWN_DOING: [i32; 3] = [6, 7, 11];
 /// The name of the store itself, with nothing left out: the control.
 const NOTHING: &str = "nothing";
 
@@ -25,8 +28,10 @@ enum Verdict {
         seed: u64,
         what: String,
     },
-    /// The whole process ended: a stack overflow, an abort.
+    /// The whole process ended by a signal of its own doing: an abort, a stack overflow, a SIGBUS.
     Died,
+    /// The process ended in a way that says nothing about the mutant.
+    NotTried(String),
     Survived,
     Hung,
 }
@@ -39,7 +44,7 @@ pub fn run_one(name: &str, span: &Span) -> ExitCode {
         return ExitCode::from(2);
     }
     switch_on(mutant);
-    campaign::run("sim --mutant", Units::default(), span, SEEDS, suite::anything).report()
+    campaign::run(format!("sim --mutant {name}"), Units::default(), span, SEEDS, suite::anything).report()
 }
 
 /// Tries all mutants; 1 if any of them survives.
@@ -106,10 +111,11 @@ fn verdict(name: &str, span: &Span) -> Verdict {
     };
     let mut said = String::new();
     let _ = child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut said));
-    match status.code() {
-        Some(0) => Verdict::Survived,
-        Some(_) => told(&said).unwrap_or(Verdict::Died),
-        None => Verdict::Died,
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Verdict::Survived,
+        (Some(1), _) => told(&said).unwrap_or_else(|| Verdict::NotTried("no violation is named".into())),
+        (_, Some(signal)) if OWN_DOING.contains(&signal) => Verdict::Died,
+        _ => Verdict::NotTried(status.to_string()),
     }
 }
 
@@ -125,7 +131,7 @@ fn line(mutant: Mutant, verdict: &Verdict) -> String {
     let line = format!("{} ({}): {}", mutant.name(), mutant.rules().join(" "), told_of(verdict));
     match verdict {
         Verdict::Caught { .. } | Verdict::Died => line,
-        Verdict::Survived | Verdict::Hung => format!("{line}: {}", mutant.what()),
+        Verdict::Survived | Verdict::Hung | Verdict::NotTried(_) => format!("{line}: {}", mutant.what()),
     }
 }
 
@@ -135,5 +141,6 @@ fn told_of(verdict: &Verdict) -> String {
         Verdict::Died => "the process died".into(),
         Verdict::Survived => "SURVIVED".into(),
         Verdict::Hung => "HUNG".into(),
+        Verdict::NotTried(why) => format!("NOT TRIED, {why}"),
     }
 }
