@@ -12,6 +12,8 @@ mod background;
 mod core;
 mod iter;
 mod report;
+#[cfg(test)]
+mod tests;
 mod value;
 mod write;
 

@@ -298,7 +298,7 @@ mod tests {
                 });
             }
             scope.spawn(|| {
-                for _ in 0..if cfg!(miri) { 300 } else { 1_000_000 } {
+                for _ in 0..if cfg!(miri) { 60 } else { 1_000_000 } {
                     published.replace(Arc::new(value()));
                 }
                 stop.store(true, Ordering::Relaxed);

@@ -247,6 +247,13 @@ impl Cell {
 mod tests {
     use super::*;
 
+    /// Bytes beside every border; under miri, which takes 90 s for all of them, those beside the states.
+    const INTERESTING: &[u8] = if cfg!(miri) {
+        &[0, 1, 2, 4, 5, 0x80]
+    } else {
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 0x7f, 0x80, 0x81, 0x84, 0xff]
+    };
+
     #[test]
     fn tophash_is_never_a_state() {
         for top in 0..=255u64 {
@@ -258,16 +265,15 @@ mod tests {
 
     #[test]
     fn words_agree_with_bytes() {
-        let interesting = [0u8, 1, 2, 3, 4, 5, 6, 7, 8, 0x7f, 0x80, 0x81, 0x84, 0xff];
-        for &a in &interesting {
-            for &b in &interesting {
+        for &a in INTERESTING {
+            for &b in INTERESTING {
                 for cell in 0..CELLS {
                     let word = TophashWord::splat(Tophash(a)).with(cell, Tophash(b));
                     let bytes = word.0.to_le_bytes();
                     let which = |f: &dyn Fn(Tophash) -> bool| -> Vec<usize> {
                         (0..CELLS).filter(|&i| f(Tophash(bytes[i]))).collect()
                     };
-                    for &wanted in &interesting {
+                    for &wanted in INTERESTING {
                         let matching: Vec<_> = word.matching(Tophash(wanted)).collect();
                         assert_eq!(matching, which(&|t| t.0 == wanted), "{word:?} against {wanted}");
                     }

@@ -156,6 +156,8 @@ mod tests {
     use super::*;
 
     const AT: u64 = 65536 + 2048;
+    /// Every record is damaged once; under miri, where a walk takes 6 s, the first and a later one.
+    const RECORDS_APART: usize = if cfg!(miri) { 4 } else { 1 };
 
     /// Bytes as a file has them from [`AT`] on, and how many were asked for.
     struct Memory(Vec<u8>, u64);
@@ -202,7 +204,7 @@ mod tests {
         let lens = [3, 0, 70_000, 100, 65_535, 9];
         let at: Vec<_> = lens.iter().map(|&len| append(&mut log, b"a key", &vec![7; len])).collect();
         assert_eq!(offsets(&walk(&log, true).0), at);
-        for (n, &offset) in at.iter().enumerate() {
+        for (n, &offset) in at.iter().enumerate().step_by(RECORDS_APART) {
             // Kind, lengths and all.
             let mut damaged = log.clone();
             damaged[(offset - AT) as usize..][..8].fill(0xff);
@@ -238,6 +240,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "walks megabytes to count what it asks for")]
     fn heads_that_pretend_to_be_long_cost_no_square() {
         for head in [[1, 2, 3, 4, 1, 255, 255, 255], [1, 2, 3, 4, 0x81, 255, 255, 0]] {
             let log: Vec<u8> = head.iter().copied().cycle().take(4 << 20).collect();

@@ -6,6 +6,11 @@ use super::*;
 use crate::error::Error;
 use crate::table::Walk;
 
+/// How many moments, sizes and beginnings are tried: all, or under miri, where a step takes a millisecond, a few.
+const MOMENTS: u64 = if cfg!(miri) { 60 } else { 240 };
+const SIZES_APART: usize = if cfg!(miri) { 40 } else { 3 };
+const BEGINNINGS_APART: usize = if cfg!(miri) { 20 } else { 1 };
+
 /// Walks to the end; `between` changes the table before each step. How often each key appeared.
 fn walk(rig: &mut Rig, start: u64, mut between: impl FnMut(&mut Rig, u64)) -> HashMap<Vec<u8>, u64> {
     let mut walk = Walk::new(rig.table.geometry(), start);
@@ -33,7 +38,7 @@ fn filled(entries: u64, hash: fn(&[u8]) -> Hash) -> Rig {
 fn yields_everything_once_at_any_moment_of_a_growth() {
     for hash in [spread, crowded] {
         let mut rig = filled(0, hash);
-        for number in 0..240 {
+        for number in 0..MOMENTS {
             rig.insert(&key(number), number);
             let seen = walk(&mut rig, number.wrapping_mul(0x9e37_79b9_7f4a_7c15), |_, _| {});
             assert_eq!(seen.len() as u64, number + 1);
@@ -57,7 +62,7 @@ fn begins_at_random_places() {
 fn what_is_present_throughout_appears_exactly_once() {
     // From every stage of a growth on, through later growths of both kinds.
     for hash in [spread, crowded] {
-        for entries in (40..130).step_by(3) {
+        for entries in (40..130).step_by(SIZES_APART) {
             let mut rig = filled(entries, hash);
             let mut random = Random(entries + 1);
             let mut ever: Vec<u64> = (0..entries).collect();
@@ -87,7 +92,7 @@ fn what_is_present_throughout_appears_exactly_once() {
 
 #[test]
 fn survives_a_growth_to_the_same_size() {
-    for before in 0..40 {
+    for before in (0..40).step_by(BEGINNINGS_APART) {
         let mut rig = filled(300, spread);
         rig.table.replay_growth(&rig.host, super::super::Growth::SameSize).ok();
         for number in 0..before {

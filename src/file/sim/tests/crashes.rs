@@ -55,7 +55,7 @@ fn unsynced_sectors_are_old_or_new_or_torn_at_a_word() {
             torn += boundaries;
         }
     }
-    assert!(torn > 100, "{torn} torn sectors");
+    assert!(torn > SEEDS.count() / 3, "{torn} torn sectors");
     for sector in (2048..6144).step_by(512) {
         let whole = |image: Vec<u8>| (image[sector], image[sector + 511]);
         assert_eq!(outcomes(&disk, whole), BTreeSet::from([(1, 1), (1, 2), (2, 1), (2, 2)]));
@@ -228,7 +228,7 @@ fn a_removed_name_comes_back_until_the_directory_is_synced() {
     let (disk, _file) = disk_with(&[1; 10]);
     disk.remove(Path::new(PATH)).unwrap();
     let back = || SEEDS.filter(|seed| !disk.crash(*seed, Crash::Power).paths().is_empty()).count();
-    assert!(back() > 50);
+    assert!(back() > SEEDS.count() / 6);
     disk.sync_directory(Path::new(PATH)).unwrap();
     assert_eq!(back(), 0);
 }

@@ -144,7 +144,7 @@ fn a_short_write_writes_a_part() {
         assert!(bytes[written..].iter().all(|byte| *byte == 1) && written < 4096);
         written
     };
-    assert!(SEEDS.map(written).collect::<BTreeSet<_>>().len() > 100);
+    assert!(SEEDS.map(written).collect::<BTreeSet<_>>().len() > SEEDS.count() / 3);
 }
 
 #[test]
@@ -167,6 +167,7 @@ fn every_kind_of_call_can_fail() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "files end at 1 MiB there")]
 fn no_file_is_longer_than_a_gibibyte() {
     let (disk, file) = disk_with(&[1; 10]);
     let limit = 1 << 30;
