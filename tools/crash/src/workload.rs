@@ -192,7 +192,9 @@ impl Writer {
                 self.script.sync()
             };
         }
-        let ops = (0..self.dice.between(4, pages.min(86) / 2 - 3)).map(|_| self.op_beside()).collect();
+        // An operation in a growth makes up to eight pages dirty.
+        let most = (pages / 8).min(40);
+        let ops = (0..self.dice.between(most.min(4), most)).map(|_| self.op_beside()).collect();
         self.script.push(Step::CheckpointBeside(ops));
     }
 
