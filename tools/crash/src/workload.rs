@@ -178,9 +178,10 @@ impl Writer {
 
     /// A checkpoint or a sync while another thread writes. Not where that thread would have to wait for it.
     fn write_beside(&mut self) {
-        let pages = self.setup.index_memory_limit.map_or(u64::MAX, |bytes| bytes / 4096);
-        if self.setup.immediate || pages < 2 {
-            return self.script.checkpoint();
+        match (self.setup.immediate, self.setup.index_memory_limit) {
+            (true, _) => return self.script.checkpoint(),
+            (false, Some(bytes)) => return self.write_beside_in_little_memory(bytes),
+            (false, None) => {}
         }
         // The session has begun then, and has its segment.
         self.insert_new();
@@ -192,10 +193,19 @@ impl Writer {
                 self.script.sync()
             };
         }
-        // An operation in a growth makes up to eight pages dirty.
-        let most = (pages / 8).min(40);
-        let ops = (0..self.dice.between(most.min(4), most)).map(|_| self.op_beside()).collect();
+        let ops = (0..self.dice.between(4, 40)).map(|_| self.op_beside()).collect();
         self.script.push(Step::CheckpointBeside(ops));
+    }
+
+    /// A write in a growth makes up to eight pages dirty; from half of the memory on, it checkpoints itself.
+    fn write_beside_in_little_memory(&mut self, bytes: u64) {
+        self.script.checkpoint();
+        if bytes / 2 >= 8 * 4096 {
+            let keys = self.script.insert_new(1, 2);
+            self.keys.extend(keys);
+            let op = self.op_beside();
+            self.script.push(Step::CheckpointBeside(vec![op]));
+        }
     }
 
     fn op_beside(&mut self) -> Op {
