@@ -41,7 +41,8 @@ impl Span {
         self.seed.unwrap_or_else(by_the_clock)
     }
 
-    fn threads(&self) -> usize {
+    /// How many cycles run at a time.
+    pub fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1)
     }
 }

@@ -50,7 +50,8 @@ pub fn run_one(name: &str, span: &Span) -> ExitCode {
 /// Tries all mutants; 1 if any of them survives.
 pub fn run_all(span: &Span) -> ExitCode {
     let begun = Instant::now();
-    match verdict(NOTHING, span) {
+    let threads = span.threads();
+    match verdict(NOTHING, span, threads) {
         Verdict::Survived => println!("{NOTHING}: as it must be, no violation"),
         wrong => {
             println!("{NOTHING} is left out, and yet: {}", told_of(&wrong));
@@ -61,14 +62,13 @@ pub fn run_all(span: &Span) -> ExitCode {
     let verdicts: Mutex<Vec<(Mutant, Verdict)>> = Mutex::new(Vec::new());
     let work = || {
         while let Some(&mutant) = ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let verdict = verdict(mutant.name(), span);
+            let verdict = verdict(mutant.name(), span, 1);
             println!("{}", line(mutant, &verdict));
             verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((mutant, verdict));
         }
     };
     thread::scope(|scope| {
-        let threads = span.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        (1..threads.max(1)).for_each(|_| drop(scope.spawn(work)));
+        (1..threads).for_each(|_| drop(scope.spawn(work)));
         work();
     });
     let verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -87,11 +87,11 @@ pub fn run_all(span: &Span) -> ExitCode {
 }
 
 /// A process of its own for each mutant: what a store without a rule does may end the process.
-fn verdict(name: &str, span: &Span) -> Verdict {
+fn verdict(name: &str, span: &Span, threads: usize) -> Verdict {
     let (seed, cycles) = (span.seed.unwrap_or(FIRST_SEED), span.cycles.unwrap_or(SEEDS));
     let program = std::env::current_exe().expect("the program knows where it is");
     let mut child = Command::new(program)
-        .args(["sim", "--mutant", name, "--threads", "1"])
+        .args(["sim", "--mutant", name, "--threads", &threads.to_string()])
         .args(["--seed", &seed.to_string(), "--cycles", &cycles.to_string()])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
