@@ -247,7 +247,7 @@ impl Cell {
 mod tests {
     use super::*;
 
-    /// Bytes beside every border; under miri, which takes 90 s for all of them, those beside the states.
+    /// Bytes beside every border; under miri, which is slow, those beside the states.
     const INTERESTING: &[u8] = if cfg!(miri) {
         &[0, 1, 2, 4, 5, 0x80]
     } else {

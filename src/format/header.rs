@@ -380,7 +380,7 @@ impl SlotFault {
 mod tests {
     use super::*;
 
-    /// Every bit; under miri, where each takes 10 ms, some at each place of a byte.
+    /// Every bit; under miri, which is slow, some at each place of a byte.
     const BITS_APART: usize = if cfg!(miri) { 37 } else { 1 };
 
     fn sample(sequence: u64) -> Header {

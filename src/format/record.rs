@@ -238,8 +238,8 @@ fn compare(what: &'static str, offset: u64, stored: &[u8], found: u32) -> Result
 mod tests {
     use super::*;
 
-    /// The longest key, and the bits between those that are flipped in a long value; under miri, where a checksum of
-    /// 64 KiB takes a second, the shortest large record, and few bits.
+    /// The longest key, and the bits between those that are flipped in a long value; under miri, which is slow, the
+    /// shortest large record, and few bits.
     const BIG: usize = if cfg!(miri) { 1 << 16 } else { 1 << 24 };
     const BITS_APART: usize = if cfg!(miri) { 99_991 } else { 997 };
 

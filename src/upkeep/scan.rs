@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     const AT: u64 = 65536 + 2048;
-    /// Every record is damaged once; under miri, where a walk takes 6 s, the first and a later one.
+    /// Every record is damaged once; under miri, which is slow, the first and a later one.
     const RECORDS_APART: usize = if cfg!(miri) { 4 } else { 1 };
 
     /// Bytes as a file has them from [`AT`] on, and how many were asked for.

@@ -8,7 +8,7 @@ use crate::table::{BucketIndex, Walk, WhichArray};
 
 /// Every key is looked up and put; under miri, where the pictures before and after a put take long, one in 15.
 const KEYS_APART: usize = if cfg!(miri) { 15 } else { 1 };
-/// Rounds of random damage; under miri a round takes seconds.
+/// Rounds of random damage; under miri fewer.
 const ROUNDS: u64 = if cfg!(miri) { 4 } else { 300 };
 
 /// A table in the middle of a growth, with chains.

@@ -6,7 +6,7 @@ use crate::table::{Growth, shape};
 
 /// A large capacity, and its B; under miri, which zeroes memory word by word, one of 100 KiB.
 const MOST_CAPACITY: (u64, u8) = if cfg!(miri) { (1 << 12, 10) } else { (1 << 20, 18) };
-/// The B at which the growths begin that are followed put by put; small under miri, where a put takes a millisecond.
+/// The B at which the growths begin that are followed put by put; small under miri, which is slow.
 const FOLLOWED_B: u8 = if cfg!(miri) { 6 } else { 9 };
 const STOPPED_B: u8 = if cfg!(miri) { 7 } else { 11 };
 /// Entries, for growths enough.

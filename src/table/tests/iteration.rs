@@ -6,7 +6,7 @@ use super::*;
 use crate::error::Error;
 use crate::table::Walk;
 
-/// How many moments, sizes and beginnings are tried: all, or under miri, where a step takes a millisecond, a few.
+/// How many moments, sizes and beginnings are tried: all, or under miri, which is slow, a few.
 const MOMENTS: u64 = if cfg!(miri) { 60 } else { 240 };
 const SIZES_APART: usize = if cfg!(miri) { 40 } else { 3 };
 const BEGINNINGS_APART: usize = if cfg!(miri) { 20 } else { 1 };

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Under miri, where an operation takes a millisecond and a check of the table a hundred, there are fewer steps.
+/// Under miri, which is slow, there are fewer steps.
 const FEWER: u64 = if cfg!(miri) { 20 } else { 1 };
 
 fn random_operations(hash: fn(&[u8]) -> Hash, keys: u64, steps: u64, seed: u64, every: u64) -> Rig {

@@ -4,6 +4,7 @@ mod beside;
 mod failing;
 mod files;
 mod growth;
+mod segments;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ type Scenario = fn(&mut Dice) -> Verdict;
 /// One image of each scenario.
 pub fn scenarios(seed: u64, tally: &Arc<Tally>) -> Verdict {
     let mut dice = Dice::new(seed);
-    let all: [(&str, Scenario); 12] = [
+    let all: [(&str, Scenario); 15] = [
         ("two threads that sync (D5)", beside::two_threads_that_sync),
         ("copies dropped beside writes (D10)", beside::copies_dropped_beside_writes),
         ("a growth that can't be had (D15, D18)", growth::that_can_not_be_had),
@@ -31,6 +32,9 @@ pub fn scenarios(seed: u64, tally: &Arc<Tally>) -> Verdict {
         ("a mark in a value (D4)", files::mark_in_a_value),
         ("a record in the place of another (D1)", files::record_in_the_place_of_another),
         ("a copy with holes on a full disk (D19)", files::copy_with_holes),
+        ("a linked segment that was lost (D2)", segments::linked_segment_that_was_lost),
+        ("links of an earlier session (D2)", segments::links_of_an_earlier_session),
+        ("a mark in the next segment (D4)", segments::mark_in_the_next_segment),
         ("in-place writes that fail (D7)", failing::in_place_writes),
         ("checkpoints that fail (D11)", failing::checkpoints),
         ("syncs that fail (D13)", failing::syncs),
