@@ -2,7 +2,7 @@
 //!
 //! A *mutant* is the store with one sync, one check or one piece of bookkeeping left out, and is named after what it
 //! lacks. One that a crash test can't tell from the store itself means a hole in the test or a needless step. Without
-//! the feature `mutants` [`kept`] is always true and nothing of this is in the machine code.
+//! the feature `mutants` `kept` is always true and nothing of this is in the machine code.
 //!
 //! ```
 //! # #[cfg(feature = "mutants")] {

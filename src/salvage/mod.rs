@@ -120,7 +120,7 @@ impl<'a> Salvage<'a> {
     /// [`Locked`](Error::Locked) when a writer has the damaged file open, [`NotTophash`](Error::NotTophash) and
     /// [`Version`](Error::Version) for files that are not ours or too new, [`Corrupt`](Error::Corrupt) where no log
     /// segment is left, [`Io`](Error::Io) with `AlreadyExists` when `to` is there. Damage is no error but in the
-    /// report. After an error there is no new file.
+    /// report. After an error there is no new file, or an empty one.
     pub fn run(self) -> Result<Salvaged> {
         let options = self.options.clone().unwrap_or_default();
         let mut source = Source::open(&self.from, &*options.volume)?;

@@ -5,7 +5,7 @@
 //! * [`parsers`]: what the command parses.
 //!
 //! Each takes any bytes and panics where the product is wrong. An input is not a file but the way to one: which of
-//! the [`samples`] it begins with, [`edit`]s, and which checksums [`fix`] sets right afterwards, because no fuzzer
+//! the `samples` it begins with, `edit`s, and which checksums `fix` sets right afterwards, because no fuzzer
 //! guesses one. Where none is, the rule is *no wrong value*: what a store then yields for a key was once stored for
 //! it. Where some are, the file is a forgery, and the rule is *no panic, no endless walk, no untyped error*.
 //!
