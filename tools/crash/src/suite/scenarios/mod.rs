@@ -62,6 +62,13 @@ fn insert(store: &Store, n: u64, len: usize) -> tophash::Result<()> {
 /// Where records begin in a segment.
 const FIRST_RECORD: usize = 2048;
 
+/// Bytes of the first log segment that are in use.
+fn log_used(store: &Store) -> Result<u64, String> {
+    let extents = store.info().map_err(|error| error.to_string())?.extents;
+    let log = extents.iter().find(|extent| extent.what.contains("log segment"));
+    Ok(log.ok_or("no log segment")?.used_bytes)
+}
+
 /// Offset of the first log segment.
 fn log_segment(store: &Store) -> Result<u64, String> {
     let extents = store.info().map_err(|error| error.to_string())?.extents;
