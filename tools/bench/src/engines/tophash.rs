@@ -1,0 +1,51 @@
+//! The store itself, with its defaults: checksums verified on every read, SipHash-1-3, growing from empty.
+
+use anyhow::Result;
+use tophash::{Durability, Options, Store};
+
+use super::{Engine, Mode, Settings, copy_out};
+use crate::data::{Key, Value};
+
+pub struct Tophash(Store);
+
+impl Tophash {
+    pub fn open(settings: &Settings) -> Result<Self> {
+        let durability = match settings.mode {
+            Mode::Buffered => Durability::Buffered,
+            Mode::Durable => Durability::Immediate,
+        };
+        Ok(Tophash(Options::new().durability(durability).open(settings.dir.join("store.tophash"))?))
+    }
+}
+
+impl Engine for Tophash {
+    fn put(&self, key: &Key, value: &Value) -> Result<()> {
+        self.0.insert(key, value)?;
+        Ok(())
+    }
+
+    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
+        Ok(copy_out(value, self.0.get(key)?.as_deref()))
+    }
+
+    fn remove(&self, key: &Key) -> Result<()> {
+        self.0.remove(key)?;
+        Ok(())
+    }
+
+    fn iterate(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        for entry in &self.0 {
+            let (key, value) = entry?;
+            visit(&key, &value);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(self.0.sync()?)
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(self.0.close()?)
+    }
+}

@@ -1,0 +1,31 @@
+//! `tophash-bench`: this store beside its peers, measured in one run.
+
+mod args;
+mod cgroup;
+mod child;
+mod compare;
+mod data;
+mod disk;
+mod engines;
+mod larger;
+mod measure;
+mod rows;
+mod svg;
+mod table;
+mod targets;
+mod workloads;
+mod zipf;
+
+use anyhow::Result;
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    match &cli.command {
+        None => compare::run(&cli.compare),
+        Some(Command::LargerThanMemory(larger)) => larger::run(larger),
+        Some(Command::Run(run)) => workloads::run(run),
+    }
+}

@@ -1,0 +1,116 @@
+//! The project's targets for speed, each a ratio within one run.
+
+use crate::data::ENTRY_BYTES;
+use crate::engines::Kind;
+use crate::measure::Results;
+use crate::rows::Row;
+use crate::table::{aligned, times_as_good};
+
+/// What is wanted of a figure.
+enum Wanted {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+struct Target {
+    number: u8,
+    what: &'static str,
+    wanted: Wanted,
+    /// `None` where this run has no figure for it.
+    measured: Option<f64>,
+}
+
+impl Target {
+    fn line(&self) -> Vec<String> {
+        let (wanted, met) = match self.wanted {
+            Wanted::AtLeast(least) => (format!(">= {least}"), self.measured.map(|ratio| ratio >= least)),
+            Wanted::AtMost(most) => (format!("<= {most}"), self.measured.map(|ratio| ratio <= most)),
+        };
+        let met = match met {
+            Some(true) => "met",
+            Some(false) => "NOT met",
+            None => "not measured",
+        };
+        let measured = self.measured.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+        [format!("{}. {}", self.number, self.what), wanted, measured, met.to_owned()].to_vec()
+    }
+}
+
+/// What this tool doesn't measure stands below.
+pub fn report(results: &Results, entries: u64) -> String {
+    if results.rows().all(|row| results.median(row, Kind::Tophash).is_none()) {
+        return String::new();
+    }
+    let mut lines = vec![["targets", "wanted", "measured", ""].map(str::to_owned).to_vec()];
+    lines.extend(targets(results, entries).iter().map(Target::line));
+    format!(
+        "\n{}\n3 (get_many) has no figure yet; larger-than-memory has those of the rest of 9, cargo bench those of 10.\n",
+        aligned(&lines)
+    )
+}
+
+fn targets(results: &Results, entries: u64) -> Vec<Target> {
+    use Wanted::{AtLeast, AtMost};
+    let ours = |row| results.median(row, Kind::Tophash);
+    let against =
+        |row, counts: fn(Kind) -> bool| Some(times_as_good(row, ours(row)?, results.best(row, counts)?.1));
+    let within = |row, base| Some(ours(row)? / ours(base)?);
+    let disk = Kind::is_disk_peer;
+    let told = Kind::is_told;
+    let untold: fn(Kind) -> bool = |kind| kind.is_disk_peer() && !kind.is_told();
+    let raw_bytes = (entries * ENTRY_BYTES as u64) as f64;
+    let target = |number, what, wanted, measured| Target { number, what, wanted, measured };
+    vec![
+        target(1, "get hit: best disk peer", AtLeast(2.0), against(Row::Get, disk)),
+        target(1, "get hit: hashbrown in memory", AtLeast(0.9), against(Row::Get, Kind::is_in_memory)),
+        target(1, "get miss: best disk peer", AtLeast(3.0), against(Row::Miss, disk)),
+        target(2, "fill: best peer told the size", AtLeast(1.3), against(Row::Fill, told)),
+        target(2, "fill: best peer not told", AtLeast(4.0), against(Row::Fill, untold)),
+        target(2, "overwrite: best disk peer", AtLeast(1.3), against(Row::Overwrite, disk)),
+        target(2, "remove: best disk peer", AtLeast(1.3), against(Row::Remove, disk)),
+        target(2, "fill p99.99, us (for 10 M entries)", AtMost(60.0), ours(Row::FillP9999)),
+        target(2, "fill longest, us (for 10 M entries)", AtMost(2_000.0), ours(Row::FillMax)),
+        target(4, "iterate: best disk peer", AtLeast(1.2), against(Row::Iterate, disk)),
+        target(5, "YCSB A: best disk peer", AtLeast(1.3), against(Row::YcsbA, disk)),
+        target(5, "YCSB B: best disk peer", AtLeast(1.5), against(Row::YcsbB, disk)),
+        target(5, "YCSB C: best disk peer", AtLeast(1.5), against(Row::YcsbC, disk)),
+        target(6, "two readers: one", AtLeast(1.9), within(Row::TwoReaders, Row::LoneReader)),
+        target(6, "reader beside a writer: alone", AtLeast(0.8), within(Row::ReaderBeside, Row::LoneReader)),
+        target(6, "writer beside a reader: alone", AtLeast(0.8), within(Row::WriterBeside, Row::LoneWriter)),
+        target(7, "durable, one thread: best disk peer", AtLeast(1.0), against(Row::DurableOne, disk)),
+        target(7, "durable, two threads: one", AtLeast(1.8), within(Row::DurableTwo, Row::DurableOne)),
+        target(8, "open, closed before, ms (for 10 M entries)", AtMost(1.0), ours(Row::OpenClean)),
+        target(8, "open after SIGKILL, ms (for 1 M entries)", AtMost(100.0), ours(Row::OpenKilled)),
+        target(
+            9,
+            "file after fill: raw bytes",
+            AtMost(1.3),
+            ours(Row::FileFilled).map(|bytes| bytes / raw_bytes),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Measurement;
+
+    #[test]
+    fn targets_are_met_missed_or_not_measured() {
+        let mut results = Results::default();
+        for (kind, row, value) in [
+            (Kind::Tophash, Row::Get, 2000.0),
+            (Kind::Lmdb, Row::Get, 900.0),
+            (Kind::Hashbrown, Row::Get, 4000.0),
+            (Kind::Tophash, Row::FileFilled, 1.31 * 1160.0),
+        ] {
+            results.add(kind, Measurement { row, value });
+        }
+        let report = report(&results, 10);
+        let line = |start: &str| report.lines().find(|line| line.starts_with(start)).unwrap();
+        assert!(line("1. get hit: best disk").ends_with("2.22  met"), "{report}");
+        assert!(line("1. get hit: hashbrown").ends_with("0.50  NOT met"), "{report}");
+        assert!(line("1. get miss").ends_with("not measured"), "{report}");
+        assert!(line("9. file").ends_with("1.31  NOT met"), "{report}");
+    }
+}
