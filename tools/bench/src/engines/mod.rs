@@ -14,7 +14,7 @@ mod tophash;
 use std::fmt::{Display, Formatter};
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Key, Value};
@@ -162,7 +162,7 @@ impl Kind {
             #[cfg(feature = "c-tables")]
             Kind::Tdb => Box::new(c::tdb::Tdb::open(settings)?),
             #[cfg(not(all(feature = "rocksdb", feature = "c-tables")))]
-            missing => bail!("{} is not built in: build with --all-features", missing.name()),
+            missing => anyhow::bail!("{} is not built in: build with --all-features", missing.name()),
         })
     }
 }

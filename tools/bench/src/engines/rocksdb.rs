@@ -47,7 +47,7 @@ impl Engine for Rocks {
         for (key, value) in entries {
             batch.put(key, value);
         }
-        Ok(self.db.write_opt(&batch, &self.write)?)
+        Ok(self.db.write_opt(batch, &self.write)?)
     }
 
     fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {

@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn every_task_runs_and_is_told_how_often() {
-        let mut counts = [0, 0];
+        let mut counts = [0_u64; 2];
         let tasks: Vec<Task> = counts
             .iter_mut()
             .map(|count| {

@@ -1,0 +1,57 @@
+//! The whole way: children, rounds, table, targets, files.
+
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tophash-bench")).args(arguments).output().expect("the program starts")
+}
+
+#[test]
+fn two_engines_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (json, svg) = (dir.path().join("figures.json"), dir.path().join("figures.svg"));
+    let output = bench(&[
+        "--engines=tophash,lmdb",
+        "--entries=2000",
+        "--rounds=2",
+        "--window-ms=20",
+        "--dir",
+        dir.path().to_str().unwrap(),
+        "--json",
+        json.to_str().unwrap(),
+        "--svg",
+        svg.to_str().unwrap(),
+    ]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for part in
+        ["tophash", "LMDB", "get, hit", "open after SIGKILL, ms", "targets", "9. file after fill: raw bytes"]
+    {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    let survived = text.lines().find(|line| line.starts_with("writes that survived")).unwrap();
+    assert!(survived.ends_with("100"), "{survived}");
+
+    let figures: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let figures = figures["figures"].as_array().unwrap();
+    assert!(figures.iter().all(|figure| figure["rounds"].as_array().unwrap().len() == 2));
+    assert!(std::fs::read_to_string(&svg).unwrap().ends_with("</svg>\n"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the stores are removed");
+}
+
+#[test]
+fn only_what_was_asked_for_is_measured() {
+    let output = bench(&["--engines=tophash", "--workloads=get", "--entries=1000", "--rounds=1"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("get, hit"), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("fill") || line.starts_with("remove")), "{text}");
+}
+
+#[test]
+fn an_engine_that_fails_is_named() {
+    let output =
+        bench(&["--engines=lmdb", "--workloads=get", "--entries=1000", "--rounds=1", "--dir=/nowhere"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere"));
+}
