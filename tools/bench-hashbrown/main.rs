@@ -2,19 +2,23 @@
 //!
 //! Random 16-byte keys, 100-byte values, one thread, both behind SipHash-1-3; rounds interleaved, medians. Times
 //! on a shared machine mean little by themselves; the ratios are what to look at. `cargo bench -- 10000000` takes
-//! another number of entries.
+//! another number of entries. Where `valgrind` is installed, instructions per operation follow.
+
+mod instructions;
+mod keys;
 
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use siphasher::sip::SipHasher13;
-use tophash::{Durability, Options, Result, Store};
+use tophash::{Durability, Error, Options, Result, Store};
+
+use keys::{Key, key, shuffle};
 
 const ROUNDS: usize = 3;
 const VALUE: [u8; 100] = [7; 100];
 
-type Key = [u8; 16];
 type InMemory = hashbrown::HashMap<Box<[u8]>, Box<[u8]>, Sip>;
 
 /// SipHash-1-3 over the key's bytes alone, as the store hashes them.
@@ -57,7 +61,13 @@ struct Round {
 }
 
 fn main() -> Result<()> {
-    let entries = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, entries, dir] = &arguments[..]
+        && flag == instructions::CHILD
+    {
+        return instructions::run_child(entries.parse().expect("a number of entries"), Path::new(dir));
+    }
+    let entries = arguments.iter().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let keys: Vec<Key> = (0..2 * entries).map(key).collect();
     let (present, absent) = keys.split_at(entries as usize);
@@ -69,7 +79,7 @@ fn main() -> Result<()> {
         ours.push(measure_store(&dir.path().join(format!("{round}.tophash")), present, absent, &shuffled)?);
     }
     print_table(entries, &ours, &theirs);
-    Ok(())
+    instructions::report(dir.path())
 }
 
 fn print_table(entries: u64, ours: &[Round], theirs: &[Round]) {
@@ -131,8 +141,12 @@ fn measure_store(path: &Path, present: &[Key], absent: &[Key], shuffled: &[Key])
         remove: rate(shuffled, |key| drop(store.remove(key).expect("remove"))),
     };
     store.close()?;
-    std::fs::remove_file(path).map_err(|source| tophash::Error::Io { action: "cleaning up", source })?;
+    std::fs::remove_file(path).map_err(io_error)?;
     Ok(round)
+}
+
+fn io_error(source: std::io::Error) -> Error {
+    Error::Io { action: "preparing and cleaning up", source }
 }
 
 fn iterate(store: &Store, entries: usize) -> f64 {
@@ -155,27 +169,4 @@ fn measure_in_memory(present: &[Key], absent: &[Key], shuffled: &[Key]) -> Round
     let iterate = present.len() as f64 / begin.elapsed().as_secs_f64();
     let remove = rate(shuffled, |key| drop(map.remove(&key[..])));
     Round { insert, longest_insert, get, miss, overwrite, iterate, remove }
-}
-
-/// The key with this number: SplitMix64, twice.
-fn key(number: u64) -> Key {
-    let mut key = [0; 16];
-    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for half in key.chunks_exact_mut(8) {
-        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        state ^= state >> 31;
-        half.copy_from_slice(&state.to_le_bytes());
-    }
-    key
-}
-
-/// Fisher-Yates with the same random numbers every time.
-fn shuffle(keys: &[Key]) -> Vec<Key> {
-    let mut shuffled = keys.to_vec();
-    for i in (1..shuffled.len()).rev() {
-        let random = u64::from_le_bytes(std::array::from_fn(|byte| key(i as u64 + 77)[byte]));
-        shuffled.swap(i, (random % (i as u64 + 1)) as usize);
-    }
-    shuffled
 }
