@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 use crate::args::{Compare, Output, Stage, Workload};
@@ -17,7 +17,7 @@ const STAGES: [Stage; 4] = [Stage::Points, Stage::Shared, Stage::Durable, Stage:
 pub fn run(compare: &Compare) -> Result<()> {
     let engines = engines(&compare.engines);
     let workloads = workloads(&compare.workloads);
-    let mut results = Results::default();
+    let (mut results, mut failed) = (Results::default(), Vec::new());
     for round in 1..=compare.rounds {
         for kind in &engines {
             for stage in STAGES {
@@ -36,7 +36,13 @@ pub fn run(compare: &Compare) -> Result<()> {
                     window_ms: compare.window_ms,
                     limit: None,
                 };
-                task.run(stage)?.into_iter().for_each(|measurement| results.add(*kind, measurement));
+                match task.run(stage) {
+                    Ok(measured) => {
+                        measured.into_iter().for_each(|measurement| results.add(*kind, measurement))
+                    }
+                    // The other engines' figures are worth having all the same.
+                    Err(error) => failed.push(format!("round {round}: {error:#}")),
+                }
             }
         }
     }
@@ -45,7 +51,9 @@ pub fn run(compare: &Compare) -> Result<()> {
     print!("{}", table::figures(&results));
     print!("{}", table::ratios(&results));
     print!("{}", targets::report(&results, compare.entries));
-    write(&compare.output, &results, &about)
+    write(&compare.output, &results, &about)?;
+    ensure!(failed.is_empty(), "{} of the stages failed:\n{}", failed.len(), failed.join("\n"));
+    Ok(())
 }
 
 /// What the figures are of.

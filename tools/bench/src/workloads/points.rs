@@ -56,7 +56,7 @@ pub fn run(job: &Job) -> Result<()> {
 
 fn fill(job: &Job, engine: &dyn Engine) -> Result<()> {
     let mut latency = Latency::new()?;
-    let fill = rate((0..job.entries as usize).into_iter(), |number| {
+    let fill = rate(0..job.entries as usize, |number| {
         put(engine, number as u64, 0)?;
         latency.tick()
     })?;
