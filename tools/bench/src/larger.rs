@@ -36,12 +36,13 @@ pub fn run(larger: &Larger) -> Result<()> {
                 window_ms: larger.window_ms,
                 limit: Some((limit.path().to_owned(), larger.memory_mib)),
             };
-            task.run(Stage::Larger)?.into_iter().for_each(|measurement| results.add(*kind, measurement));
+            results.record(*kind, round, task.run(Stage::Larger));
         }
     }
     let about = About { entries, rounds: larger.rounds, limit_mib: Some(larger.memory_mib) };
     println!("{}\n", about.title());
     print!("{}", table::figures(&results));
     print!("{}", table::ratios(&results));
-    write(&larger.output, &results, &about)
+    write(&larger.output, &results, &about)?;
+    results.all_succeeded()
 }

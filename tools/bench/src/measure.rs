@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::engines::Kind;
@@ -14,17 +15,36 @@ pub struct Measurement {
     pub value: f64,
 }
 
-/// Every figure of every round.
+/// Every figure of every round, and what failed.
 #[derive(Debug, Default)]
-pub struct Results(BTreeMap<(Row, Kind), Vec<f64>>);
+pub struct Results {
+    figures: BTreeMap<(Row, Kind), Vec<f64>>,
+    failures: Vec<String>,
+}
 
 impl Results {
+    /// What a stage measured. The other engines' figures are worth having although one failed.
+    pub fn record(&mut self, kind: Kind, round: u32, measured: Result<Vec<Measurement>>) {
+        match measured {
+            Ok(measured) => measured.into_iter().for_each(|measurement| self.add(kind, measurement)),
+            Err(error) => self.failures.push(format!("round {round}: {error:#}")),
+        }
+    }
+
+    /// # Errors
+    /// Names every stage that failed.
+    pub fn all_succeeded(&self) -> Result<()> {
+        let failures = &self.failures;
+        ensure!(failures.is_empty(), "{} of the stages failed:\n{}", failures.len(), failures.join("\n"));
+        Ok(())
+    }
+
     pub fn add(&mut self, kind: Kind, measurement: Measurement) {
-        self.0.entry((measurement.row, kind)).or_default().push(measurement.value);
+        self.figures.entry((measurement.row, kind)).or_default().push(measurement.value);
     }
 
     pub fn median(&self, row: Row, kind: Kind) -> Option<f64> {
-        self.0.get(&(row, kind)).map(|values| median(values))
+        self.figures.get(&(row, kind)).map(|values| median(values))
     }
 
     /// The engine that does best among those that `counts`, with its median.
@@ -43,16 +63,19 @@ impl Results {
 
     /// Those that were measured, in the order of the table.
     pub fn engines(&self) -> Vec<Kind> {
-        Kind::ALL.into_iter().filter(|kind| self.0.keys().any(|(_, measured)| measured == kind)).collect()
+        Kind::ALL
+            .into_iter()
+            .filter(|kind| self.figures.keys().any(|(_, measured)| measured == kind))
+            .collect()
     }
 
     pub fn rows(&self) -> impl Iterator<Item = Row> {
-        Row::ALL.iter().copied().filter(|row| self.0.keys().any(|(measured, _)| measured == row))
+        Row::ALL.iter().copied().filter(|row| self.figures.keys().any(|(measured, _)| measured == row))
     }
 
     pub fn to_json(&self, about: &serde_json::Value) -> serde_json::Value {
         let figures: Vec<_> = self
-            .0
+            .figures
             .iter()
             .map(|((row, kind), values)| {
                 serde_json::json!({ "row": row, "engine": kind, "median": median(values), "rounds": values })

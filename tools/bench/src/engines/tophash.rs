@@ -14,7 +14,11 @@ impl Tophash {
             Mode::Buffered => Durability::Buffered,
             Mode::Durable => Durability::Immediate,
         };
-        Ok(Tophash(Options::new().durability(durability).open(settings.dir.join("store.tophash"))?))
+        let mut options = Options::new().durability(durability);
+        if settings.larger_than_memory {
+            options = options.index_memory_limit(settings.cache_bytes);
+        }
+        Ok(Tophash(options.open(settings.dir.join("store.tophash"))?))
     }
 }
 
