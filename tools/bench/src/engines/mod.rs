@@ -114,11 +114,8 @@ impl Kind {
     }
 
     pub fn is_built(self) -> bool {
-        match self {
-            Kind::Rocksdb => cfg!(feature = "rocksdb"),
-            Kind::Tkrzw | Kind::TkrzwUntold | Kind::Kyoto | Kind::Tdb => cfg!(feature = "c-tables"),
-            _ => true,
-        }
+        let is_c_table = self.is_told() || self == Kind::TkrzwUntold;
+        (cfg!(feature = "rocksdb") || self != Kind::Rocksdb) && (cfg!(feature = "c-tables") || !is_c_table)
     }
 
     /// Whether it is told in advance how many entries there will be, and never grows its table.
