@@ -6,13 +6,14 @@
 //! * [`space`]: free bytes and leases on the others.
 //! * [`pages`], [`sums`], [`arrays`]: index pages, their checksums, and where bucket arrays come from.
 //! * `log`: records.
-//! * [`headers`], [`sync`], [`checkpoint`], [`create`]: what is durable, and in which order.
+//! * [`headers`], [`sync`], [`group`], [`checkpoint`], [`create`]: what is durable, and in which order.
 
 pub(crate) mod arrays;
 pub(crate) mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod epoch;
 pub(crate) mod fork;
+pub(crate) mod group;
 pub(crate) mod headers;
 pub(crate) mod log;
 pub(crate) mod media;

@@ -11,6 +11,7 @@ use crate::file::checkpoint::Checkpointer;
 use crate::file::create::{self, FirstArray};
 use crate::file::epoch::{Domain, Pin};
 use crate::file::fork::Process;
+use crate::file::group::Group;
 use crate::file::headers::Headers;
 use crate::file::log::Log;
 use crate::file::log::writer::LogWriter;
@@ -84,6 +85,7 @@ pub(super) struct Files {
     /// Held while the background thread has space in hand that is neither the log's nor free: a spare segment on its
     /// way to the log, or what no reader sees any more on its way back. Taken before the writer lock.
     pub(super) in_hand: Mutex<()>,
+    pub(super) group: Group,
     pub(super) last_sync: Mutex<Instant>,
     /// The log would like another spare segment; a hint from the writer to the background thread.
     pub(super) wants_spare: AtomicBool,
@@ -143,6 +145,7 @@ impl Core {
                     replayed: AtomicU64::new(parts.replayed_bytes),
                     checkpointing: Mutex::new(()),
                     in_hand: Mutex::new(()),
+                    group: Group::new(),
                     last_sync: Mutex::new(Instant::now()),
                     wants_spare: AtomicBool::new(false),
                     failed_checkpoints: AtomicU64::new(0),

@@ -168,14 +168,18 @@ impl Core {
         self.sync_to(files, files.appended.load(Ordering::Acquire))
     }
 
-    /// Returns once the first `appended` bytes of this session are durable. Whoever has the turn syncs for all who
-    /// wait; they find it done.
+    /// Returns once the first `appended` bytes of this session are durable. One thread syncs for all who wait; they
+    /// find it done.
     fn sync_to(&self, files: &Files, appended: u64) -> Result<()> {
-        let turn = files.syncer.turn();
+        let durable = || files.synced.load(Ordering::Acquire) >= appended;
+        let join = || files.group.join(|| durable() || files.syncer.check().is_err());
+        let lead = kept(Mutant::SyncsTakeTurns).then(join).flatten();
         files.syncer.check()?;
-        if files.synced.load(Ordering::Acquire) >= appended {
+        if durable() {
             return Ok(());
         }
+        let turn = files.syncer.turn();
+        files.syncer.check()?;
         let (covered, mark) = {
             let mut writer = self.lock_writer()?;
             (files.appended.load(Ordering::Acquire), writer.log()?.mark_here())
@@ -189,6 +193,7 @@ impl Core {
         let covered =
             if kept(Mutant::CoveredIsTakenBefore) { covered } else { files.appended.load(Ordering::Acquire) };
         files.synced.store(covered, Ordering::Release);
+        drop((turn, lead));
         *files.last_sync.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let mut writer = self.lock_writer()?;
         let log = writer.log()?;
