@@ -19,8 +19,9 @@ use crate::store::core::{Core, Files, Writer};
 use crate::store::value::Value;
 use crate::table::{Array, Growth, Trigger};
 
-/// Checkpoint after this much log, unless an option or a large table says otherwise.
-const CHECKPOINT_BYTES: u64 = 32 << 20;
+/// Checkpoint after this much log, unless an option or a large table says otherwise. Of a million entries, killed while
+/// they were put in: opening took 60 ms with 8 MiB, 120 ms with 16, 175 ms with 32, and filling was no slower.
+const CHECKPOINT_BYTES: u64 = 8 << 20;
 
 /// After a checkpoint that failed, the next one waits for this much log.
 const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
