@@ -64,6 +64,7 @@ mod iter;
 mod lookup;
 mod plan;
 mod remove;
+mod warm;
 
 #[cfg(test)]
 mod heap;

@@ -121,9 +121,7 @@ pub(crate) fn recover(
         bytes: 0,
     };
     chain.rewind(header.log.end);
-    while let Some(record) = chain.next()? {
-        replay.apply(&record)?;
-    }
+    replay.run(&mut chain)?;
     let (last, tail) = chain.position();
     let log_end = LogEnd {
         segment: Arc::clone(last),

@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::file::arrays::ArraySpace;
-use crate::file::epoch::Domain;
+use crate::file::epoch::{Domain, Pin};
 use crate::file::log::Log;
-use crate::file::log::chain::ChainRecord;
+use crate::file::log::chain::{Chain, ChainRecord};
+use crate::file::log::segment::Segment;
 use crate::file::pages::IndexPages;
-use crate::format::bucket::Position;
+use crate::format::bucket::{Hash, Position};
 use crate::format::record::{GROW_DOUBLE, GROW_SAME_SIZE, Kind};
 use crate::mutants::{Mutant, kept};
 use crate::seam::Arrays;
 use crate::table::{Geometry, Growth, Host, KeyHasher, Table, Trigger};
 use crate::upkeep::records::PinnedRecords;
+
+/// Records whose buckets are loaded ahead together.
+const BATCH: usize = 16;
 
 /// A table that the log is applied to.
 pub(super) struct Replay {
@@ -41,19 +45,41 @@ impl Host for ReplayHost {
 }
 
 impl Replay {
-    pub(super) fn apply(&mut self, record: &ChainRecord) -> Result<()> {
-        let ChainRecord { frame, offset, segment } = record;
+    /// Applies the rest of the chain, which has been walked before.
+    pub(super) fn run(&mut self, chain: &mut Chain) -> Result<()> {
+        let domain = Arc::clone(&self.domain);
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            batch.clear();
+            while batch.len() < BATCH
+                && let Some(record) = chain.next()?
+            {
+                let key = chain.segment_of(&record).record(record.offset)?.key().as_slice();
+                batch.push((record, self.hasher.hash(key)));
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            batch.iter().for_each(|(_, hash)| self.table.warm(*hash));
+            let pin = domain.pin();
+            for (record, hash) in &batch {
+                self.apply(&pin, chain.segment_of(record), record, *hash)?;
+            }
+        }
+    }
+
+    fn apply(&mut self, pin: &Pin<'_>, segment: &Segment, record: &ChainRecord, hash: Hash) -> Result<()> {
+        let ChainRecord { frame, offset, .. } = *record;
         self.bytes += frame.bytes();
-        let bytes = segment.record(*offset)?;
+        let bytes = segment.record(offset)?;
         let key = bytes.key().as_slice();
         match frame.kind {
-            Kind::Put => self.put(record, key),
-            Kind::Remove => self.remove(*offset, key),
+            Kind::Put => self.put(pin, segment, record, hash, key),
+            Kind::Remove => self.remove(pin, offset, hash, key),
             Kind::Clear => {
                 let plan = self.table.prepare_clear(&self.host)?;
                 self.table.clear(&self.host, plan);
-                let pin = self.domain.pin();
-                self.log.segments(&pin).iter().for_each(|segment| segment.set_live(0));
+                self.log.segments(pin).iter().for_each(|segment| segment.set_live(0));
                 Ok(())
             }
             Kind::Grow => {
@@ -62,7 +88,7 @@ impl Replay {
                 let growth = match word {
                     GROW_DOUBLE => Growth::Double,
                     GROW_SAME_SIZE => Growth::SameSize,
-                    _ => return Err(Error::corrupt("growth record", *offset, "a kind of growth", word)),
+                    _ => return Err(Error::corrupt("growth record", offset, "a kind of growth", word)),
                 };
                 if !kept(Mutant::GrowthReplayed) {
                     return Ok(());
@@ -73,10 +99,15 @@ impl Replay {
         }
     }
 
-    fn put(&mut self, record: &ChainRecord, key: &[u8]) -> Result<()> {
-        let pin = self.domain.pin();
-        let records = PinnedRecords { log: &self.log, pin: &pin, hasher: &self.hasher };
-        let hash = self.hasher.hash(key);
+    fn put(
+        &mut self,
+        pin: &Pin<'_>,
+        segment: &Segment,
+        record: &ChainRecord,
+        hash: Hash,
+        key: &[u8],
+    ) -> Result<()> {
+        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
         let existing = self.table.locate(&records, hash, key)?;
         let cell = existing.as_ref().map(|(cell, _)| *cell);
         let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
@@ -84,17 +115,15 @@ impl Replay {
         let position = Position::from_offset(record.offset)
             .ok_or_else(|| Error::corrupt("log", record.offset, "a position below 8 TiB", record.offset))?;
         self.table.put(&self.host, plan, hash, cell, position);
-        record.segment.add_live(record.frame.bytes());
+        segment.add_live(record.frame.bytes());
         if let Some((_, old)) = existing {
             old.segment().remove_live(old.record_bytes());
         }
         Ok(())
     }
 
-    fn remove(&mut self, offset: u64, key: &[u8]) -> Result<()> {
-        let pin = self.domain.pin();
-        let records = PinnedRecords { log: &self.log, pin: &pin, hasher: &self.hasher };
-        let hash = self.hasher.hash(key);
+    fn remove(&mut self, pin: &Pin<'_>, offset: u64, hash: Hash, key: &[u8]) -> Result<()> {
+        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
         let Some((cell, old)) = self.table.locate(&records, hash, key)? else {
             return Err(Error::corrupt(
                 "remove record",

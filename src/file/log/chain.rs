@@ -76,16 +76,19 @@ pub(crate) struct Chain {
     last_mark: Option<Mark>,
     /// Whether to look for marks behind the end; not after a clean close, where nothing can be there.
     search_for_marks: bool,
+    /// Where an earlier walk found the end, as the number of a segment and a file offset. Up to there all is verified.
+    walked_to: Option<(usize, u64)>,
 }
 
 /// A record of the chain, verified.
+#[derive(Clone, Copy)]
 pub(crate) struct ChainRecord {
     /// What it says.
     pub(crate) frame: Frame,
     /// Its file offset.
     pub(crate) offset: u64,
-    /// The segment that it lies in.
-    pub(crate) segment: Arc<Segment>,
+    /// The number of its segment in the chain.
+    segment: usize,
 }
 
 impl Chain {
@@ -96,13 +99,19 @@ impl Chain {
         secret: [u8; 16],
         search_for_marks: bool,
     ) -> Self {
-        Chain { segments, secret, current: 0, at: start, last_mark: None, search_for_marks }
+        let (current, at, last_mark, walked_to) = (0, start, None, None);
+        Chain { segments, secret, current, at, last_mark, search_for_marks, walked_to }
     }
 
-    /// Goes back to `start`, to walk the same records again. What lies behind their end has been looked at.
+    /// Goes back to `start`, to walk the same records again up to here. They are verified, and so is the end.
     pub(crate) fn rewind(&mut self, start: u64) {
+        self.walked_to = Some((self.current, self.at));
         (self.current, self.at) = (0, start);
-        self.search_for_marks = false;
+    }
+
+    /// The segment that a record lies in.
+    pub(crate) fn segment_of(&self, record: &ChainRecord) -> &Arc<Segment> {
+        &self.segments[record.segment].segment
     }
 
     /// The segments from the first on, and the file offset at which the log ends in each; those behind the end of
@@ -137,34 +146,33 @@ impl Chain {
     /// The next record, published so that readers can find it; `None` at the end of the log. Marks are
     /// passed over.
     pub(crate) fn next(&mut self) -> Result<Option<ChainRecord>> {
-        loop {
+        while self.walked_to != Some((self.current, self.at)) {
             let here = &mut self.segments[self.current];
             if here.ends_at(self.at) {
                 self.current += 1;
                 self.at = self.segments[self.current].segment.offset() + FIRST_RECORD;
                 continue;
             }
+            let frame = match self.walked_to {
+                Some(_) => here.frame(self.at),
+                None => here.verified_frame(self.at),
+            };
             let limit = here.known_end.unwrap_or(here.segment.end_offset());
-            let Some(frame) = here.verified_frame(self.at).filter(|frame| self.at + frame.bytes() <= limit)
-            else {
+            let Some(frame) = frame.filter(|frame| self.at + frame.bytes() <= limit) else {
                 if self.search_for_marks && kept(Mutant::MarkSearch) {
                     self.check_for_damage()?;
                 }
-                return Ok(None);
+                break;
             };
             let offset = self.at;
             self.at += frame.bytes();
             here.appender.publish((self.at - here.segment.offset()) as usize);
-            match frame.kind {
-                Kind::SyncMark => {
-                    self.last_mark = here.mark_at(offset, &frame, &self.secret).or(self.last_mark)
-                }
-                _ => {
-                    let segment = Arc::clone(&here.segment);
-                    return Ok(Some(ChainRecord { frame, offset, segment }));
-                }
+            if frame.kind != Kind::SyncMark {
+                return Ok(Some(ChainRecord { frame, offset, segment: self.current }));
             }
+            self.last_mark = here.mark_at(offset, &frame, &self.secret).or(self.last_mark);
         }
+        Ok(None)
     }
 
     /// At bytes that are no record: looks on for a mark that names a position behind them (D4).
@@ -196,11 +204,17 @@ impl ChainSegment {
         self.known_end == Some(offset) || (!kept(Mutant::PredecessorEnd) && torn())
     }
 
+    /// The frame of the record at a file offset, if it looks like one.
+    fn frame(&self, offset: u64) -> Option<Frame> {
+        let at = (offset - self.segment.offset()) as usize;
+        let head = self.appender.peek(at, LARGE_HEADER_BYTES);
+        Frame::decode(head.or_else(|| self.appender.peek(at, SMALL_HEADER_BYTES))?)
+    }
+
     /// The frame of the record at a file offset, if one lies there whole and with the right checksums.
     fn verified_frame(&self, offset: u64) -> Option<Frame> {
         let at = (offset - self.segment.offset()) as usize;
-        let head = self.appender.peek(at, LARGE_HEADER_BYTES);
-        let frame = Frame::decode(head.or_else(|| self.appender.peek(at, SMALL_HEADER_BYTES))?)?;
+        let frame = self.frame(offset)?;
         let bytes = self.appender.peek(at, frame.unpadded_bytes())?;
         let salt = self.segment.salt();
         if kept(Mutant::RecordChecksumOnWalk) {
