@@ -31,6 +31,7 @@ mod options;
 mod salvage;
 mod seam;
 mod store;
+mod sync;
 mod table;
 mod upkeep;
 

@@ -10,8 +10,10 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
+
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{Mutex, MutexGuard, thread_local};
 
 /// Slots in the first block; each further block has twice as many.
 const FIRST_BLOCK: usize = 64;
@@ -48,7 +50,7 @@ pub(crate) struct Domain {
     limbo: Mutex<Vec<Retired>>,
 }
 
-static NEXT_DOMAIN: AtomicU64 = AtomicU64::new(1);
+static NEXT_DOMAIN: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
 
 thread_local! {
     /// The domain this thread used last, and its slot there.

@@ -16,8 +16,7 @@
 //! again before it calls the page corrupt (C11).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::error::{Detail, Error, Result};
 use crate::file::region::Region;
@@ -26,6 +25,8 @@ use crate::file::sums::Sums;
 use crate::format::{PAGE_BYTES, page_crc};
 use crate::mutants::{Mutant, kept};
 use crate::seam::{Pages, Words};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use crate::sync::{Mutex, MutexGuard, spin_loop};
 
 /// One page, copied out.
 pub(crate) type Page = [u8; PAGE_BYTES as usize];
@@ -264,7 +265,7 @@ impl IndexPages {
             let next = if now == PageState::FROZEN { PageState::COPYING } else { PageState::DIRTY };
             match now {
                 PageState::DIRTY => return,
-                PageState::COPYING => std::hint::spin_loop(),
+                PageState::COPYING => spin_loop(),
                 _ if state.compare_exchange(now, next, Ordering::AcqRel, Ordering::Acquire).is_ok() => {
                     if now == PageState::FROZEN {
                         let old = self.copy_page(page);
@@ -308,7 +309,7 @@ impl IndexPages {
                     state.store(PageState::COPIED, Ordering::Release);
                     return Ok(copy);
                 }
-                Err(PageState::COPYING) => std::hint::spin_loop(),
+                Err(PageState::COPYING) => spin_loop(),
                 Err(_) => {
                     // The writer was faster, and has saved the content of the freeze. Without it, an older
                     // state must not get newer content: the checkpoint fails.

@@ -3,14 +3,15 @@
 //! Four bytes a page, in an extent of their own; that extent's pages have their checksums in the catalog. Read
 //! from the file a page of checksums at a time, when the first page under it is touched.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::error::{Detail, Error, Result};
 use crate::file::media::Media;
 use crate::format::catalog::SUMS_PER_PAGE;
 use crate::format::{PAGE_BYTES, page_crc};
 use crate::mutants::{Mutant, kept};
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Where pages of checksums are read from.
 pub(crate) struct SumsSource {

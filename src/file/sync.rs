@@ -3,12 +3,13 @@
 //! Linux reports a write-back error once per open file: of two syncs in flight, one could succeed over data that
 //! the other has just lost. So syncs take turns, and the handle is poisoned before the next turn begins (D5).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::file::media::Media;
 use crate::mutants::{Mutant, kept};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The one way to sync a store's file.
 pub(crate) struct Syncer {

@@ -1,0 +1,199 @@
+//! What the table stands on, in a model: words, pages, records and the published geometry over loom's types.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64 as Plain;
+use std::sync::atomic::Ordering;
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicU64, AtomicUsize};
+
+use crate::error::{Error, Result};
+use crate::format::bucket::{BUCKET_WORDS, Hash, OVERFLOW_WORD, Position, TOPHASH_WORD, TophashWord};
+use crate::seam::{Arrays, Pages, Records, Words};
+use crate::table::{Geometry, Host};
+use crate::weaken;
+
+/// A run of zeroed index pages.
+pub(crate) struct ModelPages(Arc<Run>);
+
+pub(crate) struct Run {
+    words: Vec<AtomicU64>,
+    /// What the writer stored last, to tell what a store does.
+    last: Vec<Plain>,
+    /// Set when the run is given back; a reader that is still there races with that.
+    gone: UnsafeCell<bool>,
+}
+
+impl Run {
+    fn zeroed(words: usize) -> Self {
+        Run {
+            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            last: (0..words).map(|_| Plain::new(0)).collect(),
+            gone: UnsafeCell::new(false),
+        }
+    }
+
+    /// What a store into this word is, as the rules have it.
+    fn name_of_store(&self, word: usize, value: u64) -> &'static str {
+        let before = TophashWord(self.last[word].swap(value, Ordering::Relaxed));
+        let filled = |word: TophashWord| word.filled().count();
+        match word % BUCKET_WORDS {
+            TOPHASH_WORD if TophashWord(value).any_evacuated() => "table: store of a mark",
+            TOPHASH_WORD if filled(TophashWord(value)) > filled(before) => "table: store of a tophash",
+            TOPHASH_WORD => "table: store of a removal",
+            OVERFLOW_WORD => "table: store of a link",
+            _ => "table: store of a cell",
+        }
+    }
+}
+
+impl Words for ModelPages {
+    fn load(&self, word: usize, order: Ordering) -> u64 {
+        let name = match word % BUCKET_WORDS {
+            TOPHASH_WORD => "table: load of a tophash word",
+            OVERFLOW_WORD => "table: load of a link",
+            _ => "table: load of a cell",
+        };
+        self.0.words[word].load(weaken::at(name, order))
+    }
+
+    fn store(&self, word: usize, value: u64, order: Ordering) {
+        let name = self.0.name_of_store(word, value);
+        self.0.words[word].store(value, weaken::at(name, order));
+    }
+}
+
+impl Pages for ModelPages {
+    fn touch(&self, _: usize, _: usize) -> Result<()> {
+        self.0.gone.with(|gone| {
+            // SAFETY: loom reports a store that is not ordered with this load.
+            assert!(!unsafe { *gone }, "an array was given back under its reader");
+        });
+        Ok(())
+    }
+
+    fn before_write(&self, _: usize) {}
+
+    fn offset(&self, word: usize) -> u64 {
+        word as u64 * 8
+    }
+}
+
+impl Drop for ModelPages {
+    fn drop(&mut self) {
+        // SAFETY: loom reports a reader that is not ordered with this store.
+        self.0.gone.with_mut(|gone| unsafe { *gone = true });
+    }
+}
+
+/// Gives out memory and keeps it to the end of the execution, so that a reader who was betrayed finds out instead of
+/// crashing.
+#[derive(Default)]
+pub(crate) struct Memory(std::sync::Mutex<Vec<Arc<Run>>>);
+
+impl Memory {
+    pub(crate) fn zeroed(&self, bytes: u64) -> ModelPages {
+        let run = Arc::new(Run::zeroed(bytes as usize / 8));
+        self.0.lock().unwrap().push(Arc::clone(&run));
+        ModelPages(run)
+    }
+}
+
+/// Where the table's geometries are published: the number of the last one.
+pub(crate) struct ModelHost {
+    memory: Memory,
+    geometries: std::sync::Mutex<Vec<Arc<Geometry<ModelPages>>>>,
+    published: AtomicUsize,
+}
+
+impl ModelHost {
+    pub(crate) fn new() -> Self {
+        let geometries = std::sync::Mutex::default();
+        ModelHost { memory: Memory::default(), geometries, published: AtomicUsize::new(0) }
+    }
+
+    /// What readers load.
+    pub(crate) fn published(&self) -> Arc<Geometry<ModelPages>> {
+        let order = weaken::at("table: load of the geometry", Ordering::Acquire);
+        let number = self.published.load(order);
+        Arc::clone(&self.geometries.lock().unwrap()[number])
+    }
+}
+
+impl Arrays for ModelHost {
+    type Pages = ModelPages;
+
+    fn reserve(&self, bytes: u64) -> Result<ModelPages> {
+        Ok(self.memory.zeroed(bytes))
+    }
+}
+
+impl Host for ModelHost {
+    fn publish(&self, geometry: &Arc<Geometry<ModelPages>>) {
+        let mut geometries = self.geometries.lock().unwrap();
+        geometries.push(Arc::clone(geometry));
+        let order = weaken::at("table: store of the geometry", Ordering::Release);
+        let number = geometries.len() - 1;
+        drop(geometries);
+        self.published.store(number, order);
+    }
+}
+
+/// A record: a key and its value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) key: u8,
+    pub(crate) value: u64,
+}
+
+/// Records below a watermark, like those of a log segment (`RecordMemory`).
+pub(crate) struct ModelRecords {
+    records: Vec<UnsafeCell<Record>>,
+    watermark: AtomicUsize,
+}
+
+impl ModelRecords {
+    pub(crate) fn new(room: usize) -> Self {
+        let records = (0..room).map(|_| UnsafeCell::new(Record::default())).collect();
+        ModelRecords { records, watermark: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn append(&self, key: u8, value: u64) -> Position {
+        let number = self.watermark.load(Ordering::Relaxed);
+        // SAFETY: above the watermark, where no reader looks; loom reports one that does.
+        self.records[number].with_mut(|record| unsafe { *record = Record { key, value } });
+        let order = weaken::at("records: store of the watermark", Ordering::Release);
+        self.watermark.store(number + 1, order);
+        Position::from_offset((number as u64 + 1) * 8).unwrap()
+    }
+
+    fn at(&self, position: Position) -> Result<Record> {
+        let number = (position.offset() / 8) as usize - 1;
+        if number >= self.watermark.load(weaken::at("records: load of the watermark", Ordering::Acquire)) {
+            return Err(Error::corrupt("record", position.offset(), "a published record", "none"));
+        }
+        // SAFETY: below the watermark nothing is written; loom reports what is.
+        Ok(self.records[number].with(|record| unsafe { *record }))
+    }
+}
+
+impl Records for ModelRecords {
+    type Record = Record;
+
+    fn matching(&self, position: Position, key: &[u8]) -> Result<Option<Record>> {
+        Ok(Some(self.at(position)?).filter(|record| [record.key] == key))
+    }
+
+    fn read(&self, position: Position) -> Result<(Record, Hash)> {
+        self.at(position).map(|record| (record, hash(record.key)))
+    }
+
+    fn key<'a>(&'a self, record: &'a Record) -> &'a [u8] {
+        std::slice::from_ref(&record.key)
+    }
+}
+
+/// Even keys belong in the first bucket, odd ones in the last, however many there are.
+pub(crate) fn hash(key: u8) -> Hash {
+    Hash(u64::from(key + 0x10) << 56 | u64::from(key & 1) * 0xff)
+}

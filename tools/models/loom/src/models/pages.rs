@@ -1,0 +1,1 @@
+use super::Model; pub(super) const MODELS: &[Model] = &[];

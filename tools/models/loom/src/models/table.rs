@@ -1,0 +1,130 @@
+//! The table: a cell is published, a chain evacuated, a geometry switched beside readers (C3, C4, C5, C7).
+//!
+//! Values only rise, so a reader that looks twice must not see the older state last.
+
+use loom::thread;
+
+use super::rig::{Reader, Rig};
+use super::{Model, bounded, exhaustive};
+use crate::table::Growth;
+
+pub(super) const MODELS: &[Model] = &[
+    exhaustive("publish", publish),
+    exhaustive("replace", replace),
+    exhaustive("reuse", reuse),
+    exhaustive("overflow", overflow),
+    exhaustive("evacuate", evacuate),
+    bounded("evacuate-chain", 3, evacuate_chain),
+    bounded("evacuate-walk", 3, evacuate_walk),
+    exhaustive("switch", switch),
+    exhaustive("clear", clear),
+];
+
+/// Runs a writer beside two readers.
+fn beside(mut rig: Rig, read: [fn(&Reader); 2], write: fn(&mut Rig)) {
+    let readers = read.map(|read| {
+        let reader = rig.reader();
+        thread::spawn(move || read(&reader))
+    });
+    write(&mut rig);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
+/// Looks twice at a key whose value only rises; never less than it was.
+fn rises(reader: &Reader, key: u8, least: Option<u64>) {
+    let first = reader.get(key);
+    assert!(first >= least, "{first:?} after {least:?}");
+    let second = reader.get(key);
+    assert!(second >= first, "{second:?} after {first:?}");
+}
+
+fn holds(entries: &[(u8, u64)]) -> Rig {
+    let mut rig = Rig::new(0);
+    entries.iter().for_each(|&(key, value)| rig.put(key, value));
+    rig
+}
+
+/// A key is inserted.
+fn publish() {
+    beside(holds(&[]), [|r| rises(r, 0, None), |r| drop(r.get(0))], |rig| rig.put(0, 1));
+}
+
+/// A value is replaced.
+fn replace() {
+    beside(holds(&[(0, 1)]), [|r| rises(r, 0, Some(1)), |r| assert!(r.get(0) >= Some(1))], |rig| rig.put(0, 2));
+}
+
+/// A key goes, and another comes into its cell.
+fn reuse() {
+    let old = |r: &Reader| {
+        let (first, second) = (r.get(0), r.get(0));
+        assert!(first.is_none_or(|value| value == 1) && second.is_none_or(|value| value == 1));
+        assert!(first.is_some() || second.is_none(), "it came back");
+    };
+    let new = |r: &Reader| {
+        if r.get(2) == Some(2) {
+            assert_eq!(r.get(0), None, "removed before the other was inserted");
+        }
+    };
+    beside(holds(&[(0, 1)]), [old, new], |rig| {
+        rig.remove(0);
+        rig.put(2, 2);
+    });
+}
+
+/// The ninth key of a bucket takes an overflow bucket.
+fn overflow() {
+    let mut rig = Rig::new(4);
+    (0..8).for_each(|n| rig.put(2 * n, 1));
+    beside(rig, [|r| rises(r, 16, None), |r| assert_eq!(r.get(14), Some(1))], |rig| rig.put(16, 1));
+}
+
+/// A bucket is split while its keys are looked up; one of them is replaced behind it.
+fn evacuate() {
+    let mut rig = holds(&[(0, 1), (1, 1)]);
+    rig.grow(Growth::Double);
+    beside(rig, [|r| rises(r, 0, Some(1)), |r| assert_eq!(r.get(1), Some(1))], |rig| rig.put(0, 2));
+}
+
+/// A chain of two buckets moves while keys of both are looked up. The marks are set head first.
+fn evacuate_chain() {
+    let mut rig = Rig::new(4);
+    (0..9).for_each(|n| rig.put(2 * n, 1));
+    rig.grow(Growth::SameSize);
+    beside(rig, [|r| assert_eq!(r.get(16), Some(1)), |r| rises(r, 16, Some(1))], |rig| rig.put(16, 2));
+}
+
+/// An iteration goes on while the bucket under it moves.
+fn evacuate_walk() {
+    let mut rig = holds(&[(0, 1), (1, 1)]);
+    rig.grow(Growth::Double);
+    let walk = |r: &Reader| {
+        let mut keys: Vec<_> = r.walk().into_iter().map(|record| record.key).collect();
+        keys.sort();
+        assert_eq!(keys, [0, 1], "what is present throughout appears exactly once");
+    };
+    beside(rig, [walk, |r| assert!(r.get(0) >= Some(1))], |rig| rig.put(0, 2));
+}
+
+/// A growth begins, moves its only bucket and ends.
+fn switch() {
+    beside(holds(&[(0, 1)]), [|r| rises(r, 0, Some(1)), |r| assert!(r.get(0) >= Some(1))], |rig| {
+        rig.grow(Growth::SameSize);
+        rig.put(0, 2);
+    });
+}
+
+/// The table is cleared, and a key inserted anew.
+fn clear() {
+    let read = |r: &Reader| {
+        let (first, second) = (r.get(0), r.get(0));
+        // In the order of time: 1, nothing, 2.
+        let time = |value: Option<u64>| value.map_or(1, |value| 2 * (value - 1));
+        assert!(time(second) >= time(first), "{second:?} after {first:?}");
+    };
+    let walk = |r: &Reader| assert!(r.walk().len() <= 1);
+    beside(holds(&[(0, 1)]), [read, walk], |rig| {
+        rig.clear();
+        rig.put(0, 2);
+    });
+}
