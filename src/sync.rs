@@ -2,7 +2,7 @@
 //! over a model checker's types instead.
 
 pub(crate) use std::hint::spin_loop;
-pub(crate) use std::sync::{Mutex, MutexGuard};
+pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock};
 pub(crate) use std::thread_local;
 
 pub(crate) mod atomic {

@@ -5,7 +5,6 @@
 //! that a directory of a few entries is enough. Chunks are only ever added and nothing moves: a reader may
 //! follow a link to a chunk that did not exist when its lookup began.
 
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use crate::error::{Error, Result};
@@ -14,6 +13,7 @@ use crate::format::bucket::{
     BUCKET_BYTES, BUCKET_WORDS, Cell, FIRST_CELL_WORD, OVERFLOW_WORD, TOPHASH_WORD, TophashWord,
 };
 use crate::seam::Pages;
+use crate::sync::OnceLock;
 
 /// The largest B: 2^40 buckets are 80 TiB, ten times what positions can address.
 pub const MAX_B: u8 = 40;
@@ -64,7 +64,7 @@ impl<P> Array<P> {
         debug_assert!(b <= MAX_B);
         // Small arrays seldom overflow; what is left of their page stays blank, as in Go.
         let main_capacity = if b >= PREALLOCATED_BITS { Self::main_bytes(b) / BUCKET_BYTES } else { 1 << b };
-        Array { b, main_capacity, main, chunks: [const { OnceLock::new() }; CHUNKS] }
+        Array { b, main_capacity, main, chunks: std::array::from_fn(|_| OnceLock::new()) }
     }
 
     /// An array as a file describes it.

@@ -1,6 +1,6 @@
 //! What the table stands on, in a model: words, pages, records and the published geometry over loom's types.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicU64 as Plain;
 use std::sync::atomic::Ordering;
 
@@ -13,6 +13,29 @@ use crate::seam::{Arrays, Pages, Records, Words};
 use crate::table::{Geometry, Host};
 use crate::weaken;
 
+/// Plain memory: loom reports a load and a store that no ordering keeps apart.
+pub(crate) struct Tracked<T> {
+    /// Only to tell loom. The lock satisfies the compiler, and nobody waits for it.
+    access: Mutex<UnsafeCell<()>>,
+    value: Mutex<T>,
+}
+
+impl<T: Copy> Tracked<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Tracked { access: Mutex::new(UnsafeCell::new(())), value: Mutex::new(value) }
+    }
+
+    pub(crate) fn get(&self) -> T {
+        self.access.lock().unwrap().with(|_| ());
+        *self.value.lock().unwrap()
+    }
+
+    pub(crate) fn set(&self, value: T) {
+        self.access.lock().unwrap().with_mut(|_| ());
+        *self.value.lock().unwrap() = value;
+    }
+}
+
 /// A run of zeroed index pages.
 pub(crate) struct ModelPages(Arc<Run>);
 
@@ -21,7 +44,7 @@ pub(crate) struct Run {
     /// What the writer stored last, to tell what a store does.
     last: Vec<Plain>,
     /// Set when the run is given back; a reader that is still there races with that.
-    gone: UnsafeCell<bool>,
+    gone: Tracked<bool>,
 }
 
 impl Run {
@@ -29,7 +52,7 @@ impl Run {
         Run {
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
             last: (0..words).map(|_| Plain::new(0)).collect(),
-            gone: UnsafeCell::new(false),
+            gone: Tracked::new(false),
         }
     }
 
@@ -65,10 +88,7 @@ impl Words for ModelPages {
 
 impl Pages for ModelPages {
     fn touch(&self, _: usize, _: usize) -> Result<()> {
-        self.0.gone.with(|gone| {
-            // SAFETY: loom reports a store that is not ordered with this load.
-            assert!(!unsafe { *gone }, "an array was given back under its reader");
-        });
+        assert!(!self.0.gone.get(), "an array was given back under its reader");
         Ok(())
     }
 
@@ -81,15 +101,14 @@ impl Pages for ModelPages {
 
 impl Drop for ModelPages {
     fn drop(&mut self) {
-        // SAFETY: loom reports a reader that is not ordered with this store.
-        self.0.gone.with_mut(|gone| unsafe { *gone = true });
+        self.0.gone.set(true);
     }
 }
 
 /// Gives out memory and keeps it to the end of the execution, so that a reader who was betrayed finds out instead of
 /// crashing.
 #[derive(Default)]
-pub(crate) struct Memory(std::sync::Mutex<Vec<Arc<Run>>>);
+pub(crate) struct Memory(Mutex<Vec<Arc<Run>>>);
 
 impl Memory {
     pub(crate) fn zeroed(&self, bytes: u64) -> ModelPages {
@@ -102,13 +121,13 @@ impl Memory {
 /// Where the table's geometries are published: the number of the last one.
 pub(crate) struct ModelHost {
     memory: Memory,
-    geometries: std::sync::Mutex<Vec<Arc<Geometry<ModelPages>>>>,
+    geometries: Mutex<Vec<Arc<Geometry<ModelPages>>>>,
     published: AtomicUsize,
 }
 
 impl ModelHost {
     pub(crate) fn new() -> Self {
-        let geometries = std::sync::Mutex::default();
+        let geometries = Mutex::default();
         ModelHost { memory: Memory::default(), geometries, published: AtomicUsize::new(0) }
     }
 
@@ -148,20 +167,19 @@ pub(crate) struct Record {
 
 /// Records below a watermark, like those of a log segment (`RecordMemory`).
 pub(crate) struct ModelRecords {
-    records: Vec<UnsafeCell<Record>>,
+    records: Vec<Tracked<Record>>,
     watermark: AtomicUsize,
 }
 
 impl ModelRecords {
     pub(crate) fn new(room: usize) -> Self {
-        let records = (0..room).map(|_| UnsafeCell::new(Record::default())).collect();
+        let records = (0..room).map(|_| Tracked::new(Record::default())).collect();
         ModelRecords { records, watermark: AtomicUsize::new(0) }
     }
 
     pub(crate) fn append(&self, key: u8, value: u64) -> Position {
         let number = self.watermark.load(Ordering::Relaxed);
-        // SAFETY: above the watermark, where no reader looks; loom reports one that does.
-        self.records[number].with_mut(|record| unsafe { *record = Record { key, value } });
+        self.records[number].set(Record { key, value });
         let order = weaken::at("records: store of the watermark", Ordering::Release);
         self.watermark.store(number + 1, order);
         Position::from_offset((number as u64 + 1) * 8).unwrap()
@@ -172,8 +190,7 @@ impl ModelRecords {
         if number >= self.watermark.load(weaken::at("records: load of the watermark", Ordering::Acquire)) {
             return Err(Error::corrupt("record", position.offset(), "a published record", "none"));
         }
-        // SAFETY: below the watermark nothing is written; loom reports what is.
-        Ok(self.records[number].with(|record| unsafe { *record }))
+        Ok(self.records[number].get())
     }
 }
 

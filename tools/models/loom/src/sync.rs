@@ -1,8 +1,33 @@
 //! What the library's kernels take from `std`, over loom: each access is a point where another thread may come in
 //! between, and each ordering can be weakened by the place that names it.
 
+use std::sync::atomic::Ordering;
+
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
+
+/// A cell that is set once. `std`'s knows no loom, so whether it is set is loom's to say.
+pub(crate) struct OnceLock<T> {
+    value: std::sync::OnceLock<T>,
+    is_set: loom::sync::atomic::AtomicBool,
+}
+
+impl<T> OnceLock<T> {
+    pub(crate) fn new() -> Self {
+        OnceLock { value: std::sync::OnceLock::new(), is_set: loom::sync::atomic::AtomicBool::new(false) }
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        if self.is_set.load(Ordering::Acquire) { self.value.get() } else { None }
+    }
+
+    /// Called by one thread alone.
+    pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
+        let value = self.value.get_or_init(init);
+        self.is_set.store(true, Ordering::Release);
+        value
+    }
+}
 
 /// One value a model thread; `std`'s would be one for all of them.
 pub(crate) struct LocalKey<T: 'static>(pub(crate) &'static loom::thread::LocalKey<T>);

@@ -1,1 +1,167 @@
-use super::Model; pub(super) const MODELS: &[Model] = &[];
+//! Reclamation: what a pinned reader sees is not dropped (C14), and the whole of a geometry's switch with it (C3).
+
+use std::sync::{Arc, Mutex, Weak};
+
+use loom::thread;
+
+use super::rig::Rig;
+use super::{Model, bounded, exhaustive};
+use crate::file::epoch::Domain;
+use crate::file::region::Published;
+use crate::memory::{Memory, ModelPages, Tracked, hash};
+use crate::seam::Arrays;
+use crate::table::{Array, Geometry, Growth, Host, lookup};
+
+pub(super) const MODELS: &[Model] = &[
+    exhaustive("reclaim", reclaim),
+    exhaustive("reclaim-twice", reclaim_twice),
+    bounded("slots", 3, slots),
+    bounded("switch-pinned", 3, switch_pinned),
+];
+
+/// A published value that tells whoever looks at it after it was dropped.
+struct Tell {
+    gone: Arc<Tracked<bool>>,
+}
+
+impl Tell {
+    fn look(&self) {
+        assert!(!self.gone.get(), "dropped under a pin");
+    }
+}
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        self.gone.set(true);
+    }
+}
+
+/// A published value with its readers, and the bytes of all values to the end of the execution: a reader that was
+/// betrayed finds out instead of crashing.
+struct Shared {
+    domain: Arc<Domain>,
+    published: Published<Tell>,
+    kept: Mutex<Vec<(Weak<Tell>, Arc<Tracked<bool>>)>>,
+}
+
+impl Shared {
+    fn new() -> Arc<Self> {
+        let domain = Domain::new();
+        let kept = Mutex::default();
+        let published = Published::new(&domain, value(&kept));
+        Arc::new(Shared { domain, published, kept })
+    }
+
+    fn replace(&self) {
+        self.published.replace(value(&self.kept));
+    }
+
+    fn read(&self) {
+        let pin = self.domain.pin();
+        self.published.load(&pin).look();
+    }
+}
+
+fn value(kept: &Mutex<Vec<(Weak<Tell>, Arc<Tracked<bool>>)>>) -> Arc<Tell> {
+    let gone = Arc::new(Tracked::new(false));
+    let value = Arc::new(Tell { gone: Arc::clone(&gone) });
+    kept.lock().unwrap().push((Arc::downgrade(&value), gone));
+    value
+}
+
+fn beside(readers: [fn(&Shared); 2], write: fn(&Shared)) {
+    let shared = Shared::new();
+    let readers = readers.map(|read| {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || read(&shared))
+    });
+    write(&shared);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
+/// A value is replaced and collected under two readers.
+fn reclaim() {
+    beside([Shared::read, Shared::read], |shared| {
+        shared.replace();
+        shared.domain.collect();
+    });
+}
+
+/// Two values, and a reader that comes back.
+fn reclaim_twice() {
+    let again = |shared: &Shared| {
+        shared.read();
+        shared.read();
+    };
+    beside([again, |_| {}], |shared| {
+        shared.replace();
+        shared.domain.collect();
+        shared.replace();
+        shared.domain.collect();
+    });
+}
+
+/// The slot of a reader that ended is taken by the next one.
+fn slots() {
+    beside([Shared::read, Shared::read], |shared| {
+        shared.replace();
+        shared.domain.collect();
+        shared.read();
+    });
+}
+
+/// The store's own way of publishing: the library's pointer and epochs.
+struct PinnedHost {
+    memory: Memory,
+    domain: Arc<Domain>,
+    published: Published<Geometry<ModelPages>>,
+    kept: Mutex<Vec<Kept>>,
+}
+
+/// Keeps the bytes of a geometry and of its array, not what is in them.
+struct Kept(#[allow(dead_code)] Weak<Geometry<ModelPages>>, #[allow(dead_code)] Weak<Array<ModelPages>>);
+
+impl Kept {
+    fn of(geometry: &Arc<Geometry<ModelPages>>) -> Self {
+        Kept(Arc::downgrade(geometry), Arc::downgrade(&geometry.array))
+    }
+}
+
+impl Arrays for PinnedHost {
+    type Pages = ModelPages;
+
+    fn reserve(&self, bytes: u64) -> crate::error::Result<ModelPages> {
+        Ok(self.memory.zeroed(bytes))
+    }
+}
+
+impl Host for PinnedHost {
+    fn publish(&self, geometry: &Arc<Geometry<ModelPages>>) {
+        self.kept.lock().unwrap().push(Kept::of(geometry));
+        self.published.replace(Arc::clone(geometry));
+    }
+}
+
+/// A growth begins, moves its bucket and ends under pinned readers, and the old array is given back.
+fn switch_pinned() {
+    let memory = Memory::default();
+    let main = memory.zeroed(Array::<ModelPages>::main_bytes(0));
+    let mut rig = Rig::over(0, main, |geometry| {
+        let domain = Domain::new();
+        let published = Published::new(&domain, Arc::clone(geometry));
+        PinnedHost { memory, domain, published, kept: vec![Kept::of(geometry)].into() }
+    });
+    rig.put(0, 1);
+    let readers = [(); 2].map(|()| {
+        let (host, records) = (Arc::clone(&rig.host), Arc::clone(&rig.records));
+        thread::spawn(move || {
+            let pin = host.domain.pin();
+            let found = lookup(|| host.published.load(&pin), &*records, hash(0), &[0]).unwrap();
+            assert!(found.is_some_and(|(_, record)| record.value >= 1));
+        })
+    });
+    rig.grow(Growth::SameSize);
+    rig.put(0, 2);
+    rig.host.domain.collect();
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
