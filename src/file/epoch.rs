@@ -10,10 +10,10 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use crate::sync::{Mutex, MutexGuard, thread_local};
+use crate::sync::{Mutex, MutexGuard, OnceLock, thread_local};
 
 /// Slots in the first block; each further block has twice as many.
 const FIRST_BLOCK: usize = 64;
@@ -77,7 +77,7 @@ impl Domain {
         Arc::new(Domain {
             id: NEXT_DOMAIN.fetch_add(1, Ordering::Relaxed),
             epoch: AtomicU64::new(1),
-            blocks: [const { OnceLock::new() }; BLOCKS],
+            blocks: std::array::from_fn(|_| OnceLock::new()),
             limbo: Mutex::new(Vec::new()),
         })
     }
@@ -90,7 +90,9 @@ impl Domain {
         slot.depth.store(depth + 1, Ordering::Relaxed);
         if depth == 0 {
             // Acquire pairs with the Release in `retire`: who sees the raised epoch sees the unlinking before it.
-            slot.epoch.store(self.epoch.load(Ordering::Acquire), Ordering::Relaxed);
+            // Release: who sees this announcement, and not the IDLE before it that it replaces, must have the loads
+            // of the slot's last pin behind it all the same.
+            slot.epoch.store(self.epoch.load(Ordering::Acquire), Ordering::Release);
             // The announcement comes before every load of what it protects; pairs with the fence in `collect`.
             fence(Ordering::SeqCst);
         }

@@ -6,23 +6,28 @@ use std::sync::atomic::Ordering;
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
-/// A cell that is set once. `std`'s knows no loom, so whether it is set is loom's to say.
+/// A cell that is set once: what is in it is `std`'s to keep, who sees it loom's to say.
 pub(crate) struct OnceLock<T> {
     value: std::sync::OnceLock<T>,
     is_set: loom::sync::atomic::AtomicBool,
+    setting: Mutex<()>,
 }
 
 impl<T> OnceLock<T> {
     pub(crate) fn new() -> Self {
-        OnceLock { value: std::sync::OnceLock::new(), is_set: loom::sync::atomic::AtomicBool::new(false) }
+        let is_set = loom::sync::atomic::AtomicBool::new(false);
+        OnceLock { value: std::sync::OnceLock::new(), is_set, setting: Mutex::new(()) }
     }
 
     pub(crate) fn get(&self) -> Option<&T> {
         if self.is_set.load(Ordering::Acquire) { self.value.get() } else { None }
     }
 
-    /// Called by one thread alone.
     pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
+        if let Some(value) = self.get() {
+            return value;
+        }
+        let _alone = self.setting.lock().unwrap();
         let value = self.value.get_or_init(init);
         self.is_set.store(true, Ordering::Release);
         value
