@@ -1,4 +1,4 @@
-//! The library's mutants; one can be on.
+//! The library's mutants; one can be left out.
 
 use std::sync::OnceLock;
 
@@ -6,8 +6,13 @@ use std::sync::OnceLock;
 mod table;
 pub use table::Mutant;
 
-pub static ON: OnceLock<Mutant> = OnceLock::new();
+static LEFT_OUT: OnceLock<String> = OnceLock::new();
+
+/// Leaves out what this mutant names.
+pub(crate) fn leave_out(mutant: &str) {
+    LEFT_OUT.set(mutant.to_owned()).expect("once a process");
+}
 
 pub(crate) fn kept(mutant: Mutant) -> bool {
-    ON.get() != Some(&mutant)
+    LEFT_OUT.get().is_none_or(|name| *name != format!("{mutant:?}"))
 }

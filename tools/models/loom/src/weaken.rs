@@ -38,8 +38,8 @@ impl Half {
     }
 }
 
-/// The weakening of this process, by its name; none in a plain run.
-static CHOSEN: OnceLock<String> = OnceLock::new();
+/// The weakenings of this process, by name; none in a plain run.
+static CHOSEN: OnceLock<Vec<String>> = OnceLock::new();
 
 /// What a site's ordering has become, decided when it first came by.
 static DECIDED: LazyLock<Mutex<HashMap<(Site, Ordering), Ordering>>> = LazyLock::new(Mutex::default);
@@ -53,9 +53,9 @@ enum Site {
     Named(&'static str),
 }
 
-/// Weakens one ordering from here on.
-pub(crate) fn choose(name: String) {
-    CHOSEN.set(name).expect("one weakening a process");
+/// Weakens orderings from here on.
+pub(crate) fn choose(names: Vec<String>) {
+    CHOSEN.set(names).expect("once a process");
 }
 
 /// The names of the weakenings that came by.
@@ -84,7 +84,7 @@ fn decide(site: Site, order: Ordering, halves: &[Half]) -> Ordering {
         for &half in halves {
             let Some(weaker) = half.without(order) else { continue };
             let name = format!("{site} | {half:?}");
-            if CHOSEN.get() == Some(&name) {
+            if CHOSEN.get().is_some_and(|chosen| chosen.contains(&name)) {
                 result = weaker;
             }
             SEEN.lock().unwrap().insert(name);

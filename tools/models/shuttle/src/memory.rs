@@ -173,6 +173,7 @@ impl ModelHost {
 
     /// The table is filled: from here on others run.
     pub fn begin(&self) {
+        self.turns.finish();
         self.turns.alone.store(false, Relaxed);
     }
 

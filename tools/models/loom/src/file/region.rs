@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use loom::sync::atomic::AtomicU64;
 
+use crate::memory::Tracked;
 use crate::seam::Words;
 use crate::sync::atomic::Ordering;
 
@@ -15,6 +16,9 @@ pub(crate) use published::Published;
 #[derive(Clone)]
 pub(crate) struct Region {
     words: Arc<Vec<AtomicU64>>,
+    /// Where a copy must not come beside a store: has loom report one that no ordering keeps apart from it. That a load
+    /// comes after a later store is more than loom plays.
+    copied: Option<Arc<Tracked<()>>>,
     pub(crate) file: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -22,7 +26,12 @@ impl Region {
     /// A fresh mapping of a file that holds these words.
     pub(crate) fn of(file: Vec<u64>) -> Self {
         let words = file.iter().map(|&word| AtomicU64::new(word)).collect();
-        Region { words: Arc::new(words), file: Arc::new(Mutex::new(file)) }
+        Region { words: Arc::new(words), copied: None, file: Arc::new(Mutex::new(file)) }
+    }
+
+    /// The same, where copies keep out of the way of stores.
+    pub(crate) fn exclusive(self) -> Self {
+        Region { copied: Some(Arc::new(Tracked::new(()))), ..self }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -30,6 +39,7 @@ impl Region {
     }
 
     pub(crate) fn copy_out(&self, offset: usize, out: &mut [u8]) {
+        self.copied.iter().for_each(|copied| copied.get());
         for (at, bytes) in out.chunks_exact_mut(8).enumerate() {
             bytes.copy_from_slice(&self.load(offset / 8 + at, Ordering::Relaxed).to_le_bytes());
         }
@@ -59,6 +69,7 @@ impl Words for Region {
     }
 
     fn store(&self, word: usize, value: u64, order: Ordering) {
+        self.copied.iter().for_each(|copied| copied.set(()));
         self.words[word].store(value, order);
     }
 }

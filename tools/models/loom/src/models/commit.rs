@@ -7,25 +7,25 @@ use std::io;
 use std::sync::Arc;
 
 use loom::sync::Mutex;
-use loom::sync::atomic::AtomicU64 as DiskWord;
+use loom::sync::atomic::AtomicU64;
 use loom::thread;
 
-use super::{Model, exhaustive};
+use super::{Model, at_length};
 use crate::error::{Error, Result};
 use crate::file::media::Media;
 use crate::file::sync::Syncer;
 use crate::mutants::{Mutant, kept};
-use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::weaken;
 
-pub(super) const MODELS: &[Model] = &[exhaustive("commit", commit), exhaustive("commit-fails", commit_fails)];
+pub(super) const MODELS: &[Model] = &[at_length("commit", 2, commit), at_length("commit-fails", 2, commit_fails)];
 
 /// A disk that keeps what was synced. Reading a word by `fetch_add(0)` gives its last value, as a disk would.
 struct Disk {
-    written: DiskWord,
+    written: AtomicU64,
     /// Taken from the page cache by some sync.
-    flushed: DiskWord,
-    durable: DiskWord,
+    flushed: AtomicU64,
+    durable: AtomicU64,
     /// The first sync fails: what it took looks clean and is lost.
     fails: bool,
 }
@@ -59,7 +59,7 @@ struct Store {
 
 impl Store {
     fn new(fails: bool) -> Arc<Self> {
-        let word = || DiskWord::new(0);
+        let word = || AtomicU64::new(0);
         let disk = Arc::new(Disk { written: word(), flushed: word(), durable: word(), fails });
         let media: Arc<dyn Media> = Arc::clone(&disk) as _;
         let (appended, synced) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -71,8 +71,8 @@ impl Store {
         let appended = {
             let _writer = self.writer.lock().unwrap();
             self.disk.written.fetch_add(1, Relaxed);
-            self.appended.fetch_add(1, Release);
-            self.appended.load(Acquire)
+            self.appended.fetch_add(1, weaken::at("commit: append", Release));
+            self.appended.load(weaken::at("commit: load of what was appended", Acquire))
         };
         match self.sync_to(appended) {
             Ok(()) => self.expect_durable(appended),
@@ -82,7 +82,7 @@ impl Store {
 
     /// `Store::sync`, by a thread that wrote nothing.
     fn sync(&self) {
-        let appended = self.appended.load(Acquire);
+        let appended = self.appended.load(weaken::at("commit: load of what was appended", Acquire));
         if self.sync_to(appended).is_ok() {
             self.expect_durable(appended);
         }
@@ -97,16 +97,16 @@ impl Store {
     fn sync_to(&self, appended: u64) -> Result<(), Error> {
         let turn = self.syncer.turn();
         self.syncer.check()?;
-        if self.synced.load(Acquire) >= appended {
+        if self.synced.load(weaken::at("commit: load of what is synced", Acquire)) >= appended {
             return Ok(());
         }
         let covered = {
             let _writer = self.writer.lock().unwrap();
-            self.appended.load(Acquire)
+            self.appended.load(weaken::at("commit: load of what was appended", Acquire))
         };
         turn.sync()?;
-        let covered = if kept(Mutant::CoveredIsTakenBefore) { covered } else { self.appended.load(Acquire) };
-        self.synced.store(covered, Release);
+        let covered = if kept(Mutant::CoveredIsTakenBefore) { covered } else { self.appended.load(weaken::at("commit: load of what was appended", Acquire)) };
+        self.synced.store(covered, weaken::at("commit: store of what is synced", Release));
         Ok(())
     }
 }

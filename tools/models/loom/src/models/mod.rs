@@ -6,22 +6,33 @@ mod reclaim;
 mod rig;
 mod table;
 
-/// One model.
+/// One model. A *bound* says how often a thread may be interrupted while it could go on; without one, every execution
+/// that there is.
+#[derive(Clone, Copy)]
 pub(crate) struct Model {
     pub(crate) name: &'static str,
     pub(crate) run: fn(),
-    /// At most this many times a thread is interrupted while it could go on; `None` for all executions there are.
-    pub(crate) preemptions: Option<usize>,
+    /// The bound of the short run.
+    pub(crate) short: Option<usize>,
+    /// The bound of the long run.
+    pub(crate) long: Option<usize>,
 }
 
-pub(crate) fn all() -> Vec<Model> {
-    [table::MODELS, pages::MODELS, reclaim::MODELS, commit::MODELS].into_iter().flatten().map(|m| Model { ..*m }).collect()
+pub(crate) fn all() -> impl Iterator<Item = Model> {
+    [table::MODELS, pages::MODELS, reclaim::MODELS, commit::MODELS].into_iter().flatten().copied()
 }
 
+/// Exhaustive in every run.
 const fn exhaustive(name: &'static str, run: fn()) -> Model {
-    Model { name, run, preemptions: None }
+    Model { name, run, short: None, long: None }
 }
 
-const fn bounded(name: &'static str, preemptions: usize, run: fn()) -> Model {
-    Model { name, run, preemptions: Some(preemptions) }
+/// Exhaustive in the long run.
+const fn at_length(name: &'static str, short: usize, run: fn()) -> Model {
+    Model { name, run, short: Some(short), long: None }
+}
+
+/// Too large ever to be exhaustive.
+const fn bounded(name: &'static str, short: usize, long: usize, run: fn()) -> Model {
+    Model { name, run, short: Some(short), long: Some(long) }
 }

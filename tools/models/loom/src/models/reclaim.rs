@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use loom::thread;
 
 use super::rig::Rig;
-use super::{Model, bounded, exhaustive};
+use super::{Model, at_length, bounded};
 use crate::file::epoch::Domain;
 use crate::file::region::Published;
 use crate::memory::{Memory, ModelPages, Tracked, hash};
@@ -13,10 +13,10 @@ use crate::seam::Arrays;
 use crate::table::{Array, Geometry, Growth, Host, lookup};
 
 pub(super) const MODELS: &[Model] = &[
-    exhaustive("reclaim", reclaim),
-    exhaustive("reclaim-twice", reclaim_twice),
-    bounded("slots", 3, slots),
-    bounded("switch-pinned", 3, switch_pinned),
+    at_length("reclaim", 2, reclaim),
+    at_length("reclaim-twice", 2, reclaim_twice),
+    at_length("slots", 2, slots),
+    bounded("switch-pinned", 2, 3, switch_pinned),
 ];
 
 /// A published value that tells whoever looks at it after it was dropped.

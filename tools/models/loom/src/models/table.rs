@@ -5,21 +5,21 @@
 use loom::thread;
 
 use super::rig::{Reader, Rig};
-use super::{Model, bounded, exhaustive};
+use super::{Model, at_length, bounded, exhaustive};
 use crate::table::Growth;
 
 pub(super) const MODELS: &[Model] = &[
     exhaustive("publish", publish),
     exhaustive("replace", replace),
-    exhaustive("reuse", reuse),
-    exhaustive("remove", remove),
+    at_length("reuse", 2, reuse),
+    at_length("remove", 2, remove),
     exhaustive("overflow", overflow),
     exhaustive("chunk", chunk),
-    exhaustive("evacuate", evacuate),
-    bounded("evacuate-chain", 3, evacuate_chain),
-    bounded("evacuate-walk", 3, evacuate_walk),
-    exhaustive("switch", switch),
-    exhaustive("clear", clear),
+    at_length("evacuate", 2, evacuate),
+    bounded("evacuate-chain", 2, 3, evacuate_chain),
+    bounded("evacuate-walk", 2, 3, evacuate_walk),
+    bounded("switch", 2, 4, switch),
+    at_length("clear", 2, clear),
 ];
 
 /// Runs a writer beside two readers.
