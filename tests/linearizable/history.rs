@@ -42,7 +42,9 @@ pub fn is_linearizable(history: &History, initial: Option<u64>) -> bool {
         };
         for thread in 0..history.len() {
             // Whoever begins when another that is still to come had ended can't be before that.
-            let Some(operation) = next(thread).filter(|operation| operation.begin <= first_end) else { continue };
+            let Some(operation) = next(thread).filter(|operation| operation.begin <= first_end) else {
+                continue;
+            };
             if let Some(after) = operation.action.applied_to(value) {
                 let mut done = done.clone();
                 done[thread] += 1;
