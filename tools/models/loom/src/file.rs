@@ -1,5 +1,7 @@
 //! The library's kernels of the file, and what they stand on: a region of loom's words, a disk that can fail.
 
+#![allow(dead_code, reason = "the library's; no model needs all of it")]
+
 #[path = "../../../../src/file/epoch.rs"]
 pub mod epoch;
 #[path = "../../../../src/file/pages.rs"]

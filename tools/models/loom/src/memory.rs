@@ -1,8 +1,8 @@
 //! What the table stands on, in a model: words, pages, records and the published geometry over loom's types.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicU64 as Plain;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, AtomicUsize};
@@ -212,5 +212,5 @@ impl Records for ModelRecords {
 
 /// Even keys belong in the first bucket, odd ones in the last, however many there are.
 pub(crate) fn hash(key: u8) -> Hash {
-    Hash(u64::from(key + 0x10) << 56 | u64::from(key & 1) * 0xff)
+    Hash((u64::from(key + 0x10) << 56) | (u64::from(key & 1) * 0xff))
 }

@@ -71,8 +71,12 @@ fn noticed_by(rule: &Rule, models: &[Model], long: bool) -> Vec<&'static str> {
 
 /// Orderings of the code that no rule weakens, and rules whose line is not in the code any more.
 fn unlisted(seen: &BTreeSet<String>) -> Vec<String> {
-    let listed: BTreeSet<String> =
-        RULES.iter().flat_map(|rule| rule.names()).filter(|name| !name.starts_with("without ")).map(str::to_owned).collect();
+    let listed: BTreeSet<String> = RULES
+        .iter()
+        .flat_map(|rule| rule.names())
+        .filter(|name| !name.starts_with("without "))
+        .map(str::to_owned)
+        .collect();
     let missing = seen.difference(&listed).map(|name| format!("no rule weakens `{name}`"));
     let stale = listed.difference(seen).map(|name| format!("no model has `{name}`"));
     missing.chain(stale).collect()
@@ -90,7 +94,10 @@ fn check(model: &Model, bound: Option<usize>, weakened: &str) -> Checked {
         };
     }
     let output = command.output().expect("running this program");
-    Checked { noticed: !output.status.success(), output: String::from_utf8_lossy(&output.stdout).into_owned() }
+    Checked {
+        noticed: !output.status.success(),
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+    }
 }
 
 /// Does `work` for each of `items` on all processors; the results are in the order of the items.

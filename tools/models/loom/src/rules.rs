@@ -26,16 +26,8 @@ impl Rule {
 }
 
 pub(crate) const RULES: &[Rule] = &[
-    Rule {
-        rule: "C3",
-        weakened: "table: store of the geometry | Release",
-        outcome: Noticed("switch"),
-    },
-    Rule {
-        rule: "C3",
-        weakened: "table: load of the geometry | Acquire",
-        outcome: Noticed("switch"),
-    },
+    Rule { rule: "C3", weakened: "table: store of the geometry | Release", outcome: Noticed("switch") },
+    Rule { rule: "C3", weakened: "table: load of the geometry | Acquire", outcome: Noticed("switch") },
     Rule {
         rule: "C3",
         weakened: "file/region/published.rs: let old = self.pointer.swap(Arc::into_raw(value).cast_mut(), Ordering::AcqRel); | Release",
@@ -51,66 +43,22 @@ pub(crate) const RULES: &[Rule] = &[
         weakened: "file/region/published.rs: let old = self.pointer.swap(Arc::into_raw(value).cast_mut(), Ordering::AcqRel); | Acquire",
         outcome: Covered("what is taken out was put in by the same writer, under its lock"),
     },
-    Rule {
-        rule: "C4",
-        weakened: "table: store of a tophash | Release",
-        outcome: Noticed("publish"),
-    },
-    Rule {
-        rule: "C4",
-        weakened: "table: load of a tophash word | Acquire",
-        outcome: Noticed("publish"),
-    },
-    Rule {
-        rule: "C4",
-        weakened: "table: store of a cell | Release",
-        outcome: Noticed("replace"),
-    },
-    Rule {
-        rule: "C4",
-        weakened: "table: load of a cell | Acquire",
-        outcome: Noticed("replace"),
-    },
-    Rule {
-        rule: "C4",
-        weakened: "table: store of a removal | Release",
-        outcome: Noticed("remove"),
-    },
-    Rule {
-        rule: "C4",
-        weakened: "table: store of a mark | Release",
-        outcome: Noticed("evacuate-chain"),
-    },
-    Rule {
-        rule: "C4",
-        weakened: "table: store of a link | Release",
-        outcome: Noticed("chunk"),
-    },
-    Rule {
-        rule: "C4",
-        weakened: "table: load of a link | Acquire",
-        outcome: Noticed("chunk"),
-    },
-    Rule {
-        rule: "C7",
-        weakened: "table: store of a mark | Release",
-        outcome: Noticed("evacuate-walk"),
-    },
-    Rule {
-        rule: "C5",
-        weakened: "table: store of the geometry | Release",
-        outcome: Noticed("clear"),
-    },
+    Rule { rule: "C4", weakened: "table: store of a tophash | Release", outcome: Noticed("publish") },
+    Rule { rule: "C4", weakened: "table: load of a tophash word | Acquire", outcome: Noticed("publish") },
+    Rule { rule: "C4", weakened: "table: store of a cell | Release", outcome: Noticed("replace") },
+    Rule { rule: "C4", weakened: "table: load of a cell | Acquire", outcome: Noticed("replace") },
+    Rule { rule: "C4", weakened: "table: store of a removal | Release", outcome: Noticed("remove") },
+    Rule { rule: "C4", weakened: "table: store of a mark | Release", outcome: Noticed("evacuate-chain") },
+    Rule { rule: "C4", weakened: "table: store of a link | Release", outcome: Noticed("chunk") },
+    Rule { rule: "C4", weakened: "table: load of a link | Acquire", outcome: Noticed("chunk") },
+    Rule { rule: "C7", weakened: "table: store of a mark | Release", outcome: Noticed("evacuate-walk") },
+    Rule { rule: "C5", weakened: "table: store of the geometry | Release", outcome: Noticed("clear") },
     Rule {
         rule: "C1",
         weakened: "records: store of the watermark | Release",
         outcome: Covered("a record is reached through a cell alone, which is published behind it"),
     },
-    Rule {
-        rule: "C1",
-        weakened: "records: load of the watermark | Acquire",
-        outcome: Covered("the same"),
-    },
+    Rule { rule: "C1", weakened: "records: load of the watermark | Acquire", outcome: Covered("the same") },
     Rule {
         rule: "C1",
         weakened: "records: load of the watermark | Acquire + table: load of a cell | Acquire",
@@ -236,16 +184,8 @@ pub(crate) const RULES: &[Rule] = &[
         weakened: "file/pages.rs: let untouched = state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok(); | Acquire",
         outcome: Covered("the checkpoint reads nothing of the page behind it"),
     },
-    Rule {
-        rule: "D10",
-        weakened: "without SavedContent",
-        outcome: Noticed("freeze"),
-    },
-    Rule {
-        rule: "D10",
-        weakened: "without RedirtiedPagesStayDirty",
-        outcome: Noticed("freeze"),
-    },
+    Rule { rule: "D10", weakened: "without SavedContent", outcome: Noticed("freeze") },
+    Rule { rule: "D10", weakened: "without RedirtiedPagesStayDirty", outcome: Noticed("freeze") },
     Rule {
         rule: "C10",
         weakened: "file/pages.rs: let state = self.shared.states[page].load(Ordering::Acquire); | Acquire",
@@ -261,11 +201,7 @@ pub(crate) const RULES: &[Rule] = &[
         weakened: "file/pages.rs: self.shared.verified[page / 64].fetch_and(!bit, Ordering::AcqRel); | Release",
         outcome: Covered("the same"),
     },
-    Rule {
-        rule: "C10",
-        weakened: "without OnlyCleanCopiesDropped",
-        outcome: Noticed("drop-copies"),
-    },
+    Rule { rule: "C10", weakened: "without OnlyCleanCopiesDropped", outcome: Noticed("drop-copies") },
     Rule {
         rule: "C11",
         weakened: "file/pages.rs: fence(Ordering::Acquire); | Acquire",
@@ -306,29 +242,13 @@ pub(crate) const RULES: &[Rule] = &[
         weakened: "commit: load of what is synced | Acquire",
         outcome: Covered("the turn is a lock"),
     },
-    Rule {
-        rule: "D5",
-        weakened: "commit: append | Release",
-        outcome: Covered("the writer lock orders it"),
-    },
+    Rule { rule: "D5", weakened: "commit: append | Release", outcome: Covered("the writer lock orders it") },
     Rule {
         rule: "D5",
         weakened: "commit: load of what was appended | Acquire",
         outcome: Covered("a number alone: whoever syncs takes the lock"),
     },
-    Rule {
-        rule: "D5",
-        weakened: "without SyncsTakeTurns",
-        outcome: Noticed("commit-fails"),
-    },
-    Rule {
-        rule: "D5",
-        weakened: "without PoisonAfterFailedSync",
-        outcome: Noticed("commit-fails"),
-    },
-    Rule {
-        rule: "D5",
-        weakened: "without CoveredIsTakenBefore",
-        outcome: Noticed("commit"),
-    },
+    Rule { rule: "D5", weakened: "without SyncsTakeTurns", outcome: Noticed("commit-fails") },
+    Rule { rule: "D5", weakened: "without PoisonAfterFailedSync", outcome: Noticed("commit-fails") },
+    Rule { rule: "D5", weakened: "without CoveredIsTakenBefore", outcome: Noticed("commit") },
 ];

@@ -16,7 +16,6 @@ mod error;
 mod format;
 #[path = "../../../../tests/linearizable/history.rs"]
 mod history;
-#[allow(dead_code, reason = "shared with the models for loom")]
 #[path = "../../loom/src/mutants.rs"]
 mod mutants;
 #[path = "../../../../src/seam.rs"]
@@ -68,5 +67,9 @@ fn main() {
     Runner::new(RandomScheduler::new_from_seed(seed, schedules / 2), config.clone()).run(program);
     Runner::new(PctScheduler::new_from_seed(seed, DEPTH, schedules - schedules / 2), config).run(program);
     let seconds = started.elapsed().as_secs_f64();
-    println!("shuttle: {} schedules in {seconds:.1} s; {}", SCHEDULES.load(Ordering::Relaxed), program::tally());
+    println!(
+        "shuttle: {} schedules in {seconds:.1} s; {}",
+        SCHEDULES.load(Ordering::Relaxed),
+        program::tally()
+    );
 }

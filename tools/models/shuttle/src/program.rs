@@ -68,7 +68,8 @@ impl Writer {
     fn put(&mut self, key: u8) -> (u64, Option<u64>) {
         let hash = hash(key);
         let existing = self.table.locate(&*self.records, hash, &[key]).unwrap().map(|(cell, _)| cell);
-        let plan = self.table.prepare_put(&*self.host, &*self.records, hash, existing, Trigger::Live).unwrap();
+        let plan =
+            self.table.prepare_put(&*self.host, &*self.records, hash, existing, Trigger::Live).unwrap();
         self.last += 1;
         let position = self.records.append(key, self.last);
         let grew = self.table.growing();

@@ -56,9 +56,10 @@ impl Region {
 
     /// The system interrupts every processor for this, so whoever reads afterwards reads the file.
     pub(crate) fn drop_copies(&self, offset: usize, len: usize) {
+        let (first, end) = (offset / 8, (offset + len) / 8);
         let file = self.file.lock().unwrap().clone();
-        for word in offset / 8..(offset + len) / 8 {
-            self.words[word].store(file[word], Ordering::Release);
+        for (word, value) in self.words[first..end].iter().zip(&file[first..end]) {
+            word.store(*value, Ordering::Release);
         }
     }
 }

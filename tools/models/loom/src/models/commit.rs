@@ -18,7 +18,8 @@ use crate::mutants::{Mutant, kept};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::weaken;
 
-pub(super) const MODELS: &[Model] = &[at_length("commit", 2, commit), at_length("commit-fails", 2, commit_fails)];
+pub(super) const MODELS: &[Model] =
+    &[at_length("commit", 2, commit), at_length("commit-fails", 2, commit_fails)];
 
 /// A disk that keeps what was synced. Reading a word by `fetch_add(0)` gives its last value, as a disk would.
 struct Disk {
@@ -105,7 +106,11 @@ impl Store {
             self.appended.load(weaken::at("commit: load of what was appended", Acquire))
         };
         turn.sync()?;
-        let covered = if kept(Mutant::CoveredIsTakenBefore) { covered } else { self.appended.load(weaken::at("commit: load of what was appended", Acquire)) };
+        let covered = if kept(Mutant::CoveredIsTakenBefore) {
+            covered
+        } else {
+            self.appended.load(weaken::at("commit: load of what was appended", Acquire))
+        };
         self.synced.store(covered, weaken::at("commit: store of what is synced", Release));
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use loom::sync::Mutex;
 use loom::thread;
 
-use super::{Model, at_length};
+use super::{Model, at_length, bounded, exhaustive};
 use crate::file::pages::{IndexPages, Pager};
 use crate::file::region::Region;
 use crate::file::sums::Sums;
@@ -17,9 +17,9 @@ use crate::seam::{Pages as _, Words as _};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 pub(super) const MODELS: &[Model] = &[
-    at_length("freeze", 2, freeze),
-    at_length("freeze-twice", 2, freeze_twice),
-    at_length("first-touch", 2, first_touch),
+    exhaustive("freeze", freeze),
+    exhaustive("freeze-twice", freeze_twice),
+    bounded("first-touch", 2, 4, first_touch),
     at_length("absent", 2, absent),
     at_length("drop-copies", 2, drop_copies),
 ];

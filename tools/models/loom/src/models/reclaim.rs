@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use loom::thread;
 
 use super::rig::Rig;
-use super::{Model, at_length, bounded};
+use super::{Model, bounded};
 use crate::file::epoch::Domain;
 use crate::file::region::Published;
 use crate::memory::{Memory, ModelPages, Tracked, hash};
@@ -13,9 +13,9 @@ use crate::seam::Arrays;
 use crate::table::{Array, Geometry, Growth, Host, lookup};
 
 pub(super) const MODELS: &[Model] = &[
-    at_length("reclaim", 2, reclaim),
-    at_length("reclaim-twice", 2, reclaim_twice),
-    at_length("slots", 2, slots),
+    bounded("reclaim", 2, 4, reclaim),
+    bounded("reclaim-twice", 2, 4, reclaim_twice),
+    bounded("slots", 2, 3, slots),
     bounded("switch-pinned", 2, 3, switch_pinned),
 ];
 
@@ -41,8 +41,10 @@ impl Drop for Tell {
 struct Shared {
     domain: Arc<Domain>,
     published: Published<Tell>,
-    kept: Mutex<Vec<(Weak<Tell>, Arc<Tracked<bool>>)>>,
+    kept: Mutex<Vec<Bytes>>,
 }
+
+type Bytes = (Weak<Tell>, Arc<Tracked<bool>>);
 
 impl Shared {
     fn new() -> Arc<Self> {
@@ -71,7 +73,7 @@ fn outlive(domain: &Arc<Domain>) {
     *LAST.lock().unwrap() = Some(Arc::clone(domain));
 }
 
-fn value(kept: &Mutex<Vec<(Weak<Tell>, Arc<Tracked<bool>>)>>) -> Arc<Tell> {
+fn value(kept: &Mutex<Vec<Bytes>>) -> Arc<Tell> {
     let gone = Arc::new(Tracked::new(false));
     let value = Arc::new(Tell { gone: Arc::clone(&gone) });
     kept.lock().unwrap().push((Arc::downgrade(&value), gone));

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::memory::{ModelHost, ModelPages, ModelRecords, Record, hash};
 use crate::seam::Arrays as _;
-use crate::table::{
-    Array, Counters, Geometry, Growth, Host, LoadFactor, Table, Trigger, Walk, lookup,
-};
+use crate::table::{Array, Counters, Geometry, Growth, Host, LoadFactor, Table, Trigger, Walk, lookup};
 
 /// The writer's side.
 pub(crate) struct Rig<H: Host<Pages = ModelPages> = ModelHost> {
