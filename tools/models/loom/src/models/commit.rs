@@ -10,7 +10,7 @@ use loom::sync::Mutex;
 use loom::sync::atomic::AtomicU64;
 use loom::thread;
 
-use super::{Model, at_length};
+use super::{Model, at_length, bounded};
 use crate::error::{Error, Result};
 use crate::file::media::Media;
 use crate::file::sync::Syncer;
@@ -19,7 +19,7 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::weaken;
 
 pub(super) const MODELS: &[Model] =
-    &[at_length("commit", 2, commit), at_length("commit-fails", 2, commit_fails)];
+    &[bounded("commit", 2, 3, commit), at_length("commit-fails", 2, commit_fails)];
 
 /// A disk that keeps what was synced. Reading a word by `fetch_add(0)` gives its last value, as a disk would.
 struct Disk {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use loom::sync::Mutex;
 use loom::thread;
 
-use super::{Model, at_length, bounded, exhaustive};
+use super::{Model, bounded, exhaustive};
 use crate::file::pages::{IndexPages, Pager};
 use crate::file::region::Region;
 use crate::file::sums::Sums;
@@ -20,8 +20,8 @@ pub(super) const MODELS: &[Model] = &[
     exhaustive("freeze", freeze),
     exhaustive("freeze-twice", freeze_twice),
     bounded("first-touch", 2, 4, first_touch),
-    at_length("absent", 2, absent),
-    at_length("drop-copies", 2, drop_copies),
+    bounded("absent", 2, 3, absent),
+    bounded("drop-copies", 2, 3, drop_copies),
 ];
 
 /// One page of a store that is open.
