@@ -30,8 +30,9 @@ pub struct Operation {
 /// The operations on one key, by thread, in the thread's order.
 pub type History = Vec<Vec<Operation>>;
 
-/// Whether there is a valid order, beginning with the value `initial`. Each thread does one thing at a time, so what has been
-/// ordered is a prefix of each thread's operations, and the search visits each combination of prefixes and value once.
+/// Whether there is a valid order, beginning with the value `initial`. Each thread does one thing at a time, so what
+/// has been ordered is a prefix of each thread's operations; the search visits each combination of prefixes and value
+/// once.
 pub fn is_linearizable(history: &History, initial: Option<u64>) -> bool {
     let mut to_visit = vec![(vec![0; history.len()], initial)];
     let mut visited = HashSet::new();

@@ -16,7 +16,7 @@ pub(super) const MODELS: &[Model] = &[
     bounded("reclaim", 2, 4, reclaim),
     bounded("reclaim-twice", 2, 4, reclaim_twice),
     bounded("slots", 2, 3, slots),
-    bounded("switch-pinned", 2, 3, switch_pinned),
+    bounded("switch-pinned", 2, 2, switch_pinned),
 ];
 
 /// A published value that tells whoever looks at it after it was dropped.
