@@ -138,6 +138,7 @@ impl Error {
         move |source| Error::Io { action, source }
     }
 
+    #[cold]
     pub(crate) fn corrupt(
         what: &'static str,
         offset: u64,

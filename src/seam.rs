@@ -15,6 +15,9 @@ pub trait Words {
 
     /// Stores one word. Only the one writer stores.
     fn store(&self, word: usize, value: u64, order: Ordering);
+
+    /// Has the processor fetch the word's cache line while something else goes on; a hint.
+    fn prefetch(&self, _word: usize) {}
 }
 
 /// One contiguous run of index pages: the main part of a bucket array or one of its overflow chunks.
@@ -23,6 +26,9 @@ pub trait Pages: Words {
     /// Anyone may call it; every later call for the same pages costs one load. Words of pages that were never
     /// touched must not be loaded.
     fn touch(&self, word: usize, words: usize) -> Result<()>;
+
+    /// Whether these pages have been touched.
+    fn is_touched(&self, word: usize, words: usize) -> bool;
 
     /// Tells that the writer is about to store into the page under `word`: marks it dirty, and saves its old
     /// content first where a checkpoint has frozen it (D10). The page has been touched before.

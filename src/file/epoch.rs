@@ -12,10 +12,12 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError, Weak};
 
-use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+
+use crate::file::barrier::{self, Barrier};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, OnceLock, thread_local};
 
-/// Slots in the first block; each further block has twice as many.
+/// Slots that every domain has; each further block has twice as many as the one before.
 const FIRST_BLOCK: usize = 64;
 const BLOCKS: usize = 20;
 const IDLE: u64 = 0;
@@ -24,7 +26,7 @@ const IDLE: u64 = 0;
 #[repr(align(128))]
 struct Slot {
     /// The epoch its thread saw when it pinned, `IDLE` when it is not pinned. Stored by the thread, loaded by
-    /// collectors; the SeqCst fences on both sides order it against the loads of what is protected.
+    /// collectors; the barrier orders it against the loads of what is protected.
     epoch: AtomicU64,
     /// How many pins the thread holds. Only the owning thread touches it.
     depth: AtomicU32,
@@ -46,6 +48,8 @@ struct Retired {
 pub(crate) struct Domain {
     id: u64,
     epoch: AtomicU64,
+    barrier: Barrier,
+    first: [Slot; FIRST_BLOCK],
     blocks: [OnceLock<Box<[Slot]>>; BLOCKS],
     limbo: Mutex<Vec<Retired>>,
 }
@@ -74,12 +78,31 @@ impl Drop for ThreadSlots {
 
 impl Domain {
     pub(crate) fn new() -> Arc<Self> {
+        Self::with(Barrier::new())
+    }
+
+    /// A domain in which nothing is ever collected: that of a store that is only read.
+    pub(crate) fn without_collector() -> Arc<Self> {
+        Self::with(Barrier::without_heavy_side())
+    }
+
+    fn with(barrier: Barrier) -> Arc<Self> {
         Arc::new(Domain {
             id: NEXT_DOMAIN.fetch_add(1, Ordering::Relaxed),
             epoch: AtomicU64::new(1),
+            barrier,
+            first: std::array::from_fn(|_| Slot::new()),
             blocks: std::array::from_fn(|_| OnceLock::new()),
             limbo: Mutex::new(Vec::new()),
         })
+    }
+
+    /// Spares readers their fence from now on, where the system can. May take some milliseconds.
+    pub(crate) fn spare_readers_the_fence(&self) {
+        if barrier::register() {
+            let _no_collector = self.lock_limbo();
+            self.barrier.make_one_sided();
+        }
     }
 
     /// Announces that this thread looks, until the pin is dropped. Pins of one thread nest.
@@ -93,10 +116,10 @@ impl Domain {
             // Release: who sees this announcement, and not the IDLE before it that it replaces, must have the loads
             // of the slot's last pin behind it all the same.
             slot.epoch.store(self.epoch.load(Ordering::Acquire), Ordering::Release);
-            // The announcement comes before every load of what it protects; pairs with the fence in `collect`.
-            fence(Ordering::SeqCst);
+            // The announcement comes before every load of what it protects; pairs with the heavy side in `collect`.
+            self.barrier.light();
         }
-        Pin { slot, domain: self, not_send: PhantomData }
+        Pin { slot, not_send: PhantomData }
     }
 
     /// Keeps `thing`, which was unlinked before this call, until no reader can see it and someone collects.
@@ -112,8 +135,10 @@ impl Domain {
             // The lock comes first: everything in limbo was unlinked before the fence then. What is retired after
             // the slots were read may be seen by a reader who pinned after that.
             let mut limbo = self.lock_limbo();
-            // Pairs with the fence in `pin`: either a slot shows its epoch here, or its thread sees the unlinking.
-            fence(Ordering::SeqCst);
+            // Pairs with the light side in `pin`: either a slot shows its epoch here, or its thread sees the unlinking.
+            if !self.barrier.heavy() {
+                return;
+            }
             let oldest = self.oldest_pin();
             limbo.extract_if(.., |retired| retired.epoch < oldest).collect()
         };
@@ -126,8 +151,16 @@ impl Domain {
     }
 
     fn oldest_pin(&self) -> u64 {
-        let slots = self.blocks.iter().map_while(OnceLock::get).flat_map(|block| block.iter());
-        slots.map(|slot| slot.epoch.load(Ordering::Acquire)).filter(|&e| e != IDLE).min().unwrap_or(u64::MAX)
+        self.slots()
+            .map(|slot| slot.epoch.load(Ordering::Acquire))
+            .filter(|&e| e != IDLE)
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        let blocks = self.blocks.iter().map_while(OnceLock::get);
+        self.first.iter().chain(blocks.flat_map(|block| block.iter()))
     }
 
     fn lock_limbo(&self) -> MutexGuard<'_, Vec<Retired>> {
@@ -136,11 +169,15 @@ impl Domain {
 
     #[inline]
     fn slot(&self, index: usize) -> &Slot {
+        self.first.get(index).unwrap_or_else(|| self.slot_behind_first(index))
+    }
+
+    #[cold]
+    fn slot_behind_first(&self, index: usize) -> &Slot {
         let block = (index / FIRST_BLOCK + 1).ilog2() as usize;
         let first = FIRST_BLOCK * ((1 << block) - 1);
-        let slots =
-            self.blocks[block].get_or_init(|| (0..FIRST_BLOCK << block).map(|_| Slot::new()).collect());
-        &slots[index - first]
+        let slots = || (0..FIRST_BLOCK << block).map(|_| Slot::new()).collect();
+        &self.blocks[block - 1].get_or_init(slots)[index - first]
     }
 
     #[inline]
@@ -187,21 +224,20 @@ impl Domain {
 /// A reader's announcement; what it loads stays mapped until it is dropped. Stays in its thread (`!Send`).
 pub(crate) struct Pin<'s> {
     slot: &'s Slot,
-    domain: &'s Arc<Domain>,
     not_send: PhantomData<*const ()>,
 }
 
 impl<'s> Pin<'s> {
     /// Whether this pin protects what `domain` retires.
-    pub(crate) fn is_of(&self, domain: &Arc<Domain>) -> bool {
-        Arc::ptr_eq(self.domain, domain)
+    pub(crate) fn is_of(&self, domain: &Domain) -> bool {
+        domain.slots().any(|slot| std::ptr::eq(slot, self.slot))
     }
 }
 
 impl Clone for Pin<'_> {
     fn clone(&self) -> Self {
         self.slot.depth.store(self.slot.depth.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        Pin { slot: self.slot, domain: self.domain, not_send: PhantomData }
+        Pin { slot: self.slot, not_send: PhantomData }
     }
 }
 
@@ -279,7 +315,7 @@ mod tests {
                 scope.spawn(|| drop(domain.pin()));
             });
         }
-        assert!(domain.blocks[1].get().is_none());
+        assert!(domain.blocks[0].get().is_none());
     }
 
     #[test]

@@ -20,9 +20,11 @@ static MARK: OnceLock<Option<Region>> = OnceLock::new();
 static LAST: AtomicU64 = AtomicU64::new(0);
 
 /// The process that opened a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
     generation: u64,
+    /// Where a forked child finds 0; none where the system can't tell.
+    mark: Option<&'static Region>,
 }
 
 impl Process {
@@ -31,27 +33,26 @@ impl Process {
         // Acquire, and before the mark is looked at: who finds LAST raised by another thread finds the mark set, so
         // that threads which come here together agree on one generation.
         let last = LAST.load(Ordering::Acquire);
-        let Some(mark) = mark() else { return Process { generation: 0 } };
+        let Some(mark) = mark() else { return Process { generation: 0, mark: None } };
         let marked = mark.load(0, Ordering::Acquire);
         if marked != 0 {
-            return Process { generation: marked };
+            return Process { generation: marked, mark: Some(mark) };
         }
         mark.store(0, last + 1, Ordering::Release);
         LAST.store(last + 1, Ordering::Release);
-        Process { generation: last + 1 }
+        Process { generation: last + 1, mark: Some(mark) }
     }
 
     /// Refuses to go on in a process that was forked from this one.
     #[inline]
     pub(crate) fn check(self) -> Result<()> {
-        match mark() {
+        match self.mark {
             Some(mark) if mark.load(0, Ordering::Relaxed) != self.generation => Err(Error::Forked),
             _ => Ok(()),
         }
     }
 }
 
-#[inline]
 fn mark() -> Option<&'static Region> {
     let mark = MARK.get_or_init(|| {
         let page = Region::anonymous(PAGE_BYTES as usize).ok()?;

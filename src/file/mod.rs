@@ -2,13 +2,14 @@
 //!
 //! * [`media`]: the seam for faults; the real file system and the simulated disk.
 //! * [`region`]: memory that readers look at while the writer changes it; the one home of `unsafe`.
-//! * [`epoch`]: what readers may still see is not taken away; [`fork`]: what belongs to the parent process.
+//! * [`epoch`]: what readers may still see is not taken away; [`barrier`]: and they need no fence; [`fork`]: what belongs to the parent process.
 //! * [`space`]: free bytes and leases on the others.
 //! * [`pages`], [`sums`], [`arrays`]: index pages, their checksums, and where bucket arrays come from.
 //! * `log`: records.
 //! * [`headers`], [`sync`], [`group`], [`checkpoint`], [`create`]: what is durable, and in which order.
 
 pub(crate) mod arrays;
+pub(crate) mod barrier;
 pub(crate) mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod epoch;

@@ -386,6 +386,11 @@ impl Words for IndexPages {
         debug_assert!(self.is_verified(word / WORDS_PER_PAGE), "a page is verified before it is changed");
         self.region.store(word, value, order);
     }
+
+    #[inline]
+    fn prefetch(&self, word: usize) {
+        self.region.prefetch(word);
+    }
 }
 
 impl Pages for IndexPages {
@@ -404,6 +409,12 @@ impl Pages for IndexPages {
             self.touch_page(last)?;
         }
         Ok(())
+    }
+
+    #[inline]
+    fn is_touched(&self, word: usize, words: usize) -> bool {
+        let (first, last) = (word / WORDS_PER_PAGE, (word + words - 1) / WORDS_PER_PAGE);
+        last < self.pages() && self.is_verified(first) && (last == first || self.is_verified(last))
     }
 
     #[inline]

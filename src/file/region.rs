@@ -280,6 +280,49 @@ impl Words for Region {
     fn store(&self, word: usize, value: u64, order: Ordering) {
         self.word(word).store(value.to_le(), order);
     }
+
+    #[inline]
+    fn prefetch(&self, word: usize) {
+        prefetch(self.base.as_ptr().wrapping_add(word * 8));
+    }
+}
+
+/// The CRC-32C of `bytes` behind others whose checksum is `start`: that of the `crc32c` crate, in a third of the
+/// instructions where a record is short. A lookup waits for two cache misses and then compares the checksum; only if
+/// what it does between two waits fits into the processor's window does the next lookup begin meanwhile.
+#[inline]
+pub(crate) fn crc32c(start: u32, bytes: &[u8]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    if bytes.len() < 512 && is_x86_feature_detected!("sse4.2") {
+        // SAFETY: the processor has the instruction, as was just asked.
+        return unsafe { crc32c_of_short(start, bytes) };
+    }
+    crc32c::crc32c_append(start, bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse4.2")]
+fn crc32c_of_short(start: u32, bytes: &[u8]) -> u32 {
+    use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u32, _mm_crc32_u64};
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (halves, rest) = rest.as_chunks::<4>();
+    let word = |crc, word: &[u8; 8]| _mm_crc32_u64(crc, u64::from_le_bytes(*word));
+    let crc = words.iter().fold(u64::from(!start), word) as u32;
+    let crc = halves.iter().fold(crc, |crc, half| _mm_crc32_u32(crc, u32::from_le_bytes(*half)));
+    !rest.iter().fold(crc, |crc, &byte| _mm_crc32_u8(crc, byte))
+}
+
+/// Has the processor fetch a cache line, where it takes such hints.
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of whatever address neither faults nor changes anything.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 impl std::fmt::Debug for Region {
@@ -288,11 +331,19 @@ impl std::fmt::Debug for Region {
     }
 }
 
-/// The memory of one log segment: a head of its own, published records up to a watermark, free space above it.
+/// The memory of one log segment: a head of its own, published records up to a watermark, free space above it. Clones
+/// share it.
+#[derive(Clone)]
 pub(crate) struct RecordMemory {
     region: Region,
     /// Bytes of the head, which the appender may rewrite and readers never see.
     head_bytes: usize,
+    shared: Arc<Watermark>,
+}
+
+/// What the appender changes, on cache lines of its own.
+#[repr(align(128))]
+struct Watermark {
     /// The end of what may be read, in bytes. Published by the appender (Release), loaded by readers (Acquire).
     published: AtomicUsize,
     appender_taken: AtomicBool,
@@ -302,41 +353,40 @@ impl RecordMemory {
     /// Memory whose first `head_bytes` are no records.
     pub(crate) fn new(region: Region, head_bytes: usize) -> Self {
         let head_bytes = head_bytes.min(region.len());
-        RecordMemory {
-            region,
-            head_bytes,
-            published: AtomicUsize::new(head_bytes),
-            appender_taken: AtomicBool::new(false),
-        }
+        let (published, appender_taken) = (AtomicUsize::new(head_bytes), AtomicBool::new(false));
+        RecordMemory { region, head_bytes, shared: Arc::new(Watermark { published, appender_taken }) }
     }
 
     /// The one right to write here; `None` while another one exists.
-    pub(crate) fn appender(self: &Arc<Self>) -> Option<Appender> {
-        let free = !self.appender_taken.swap(true, Ordering::Acquire);
-        free.then(|| Appender { memory: Arc::clone(self) })
+    pub(crate) fn appender(&self) -> Option<Appender> {
+        let free = !self.shared.appender_taken.swap(true, Ordering::Acquire);
+        free.then(|| Appender { memory: self.clone() })
     }
 
-    /// Bytes of published records; `None` when they do not all lie below the watermark.
+    /// The published records from `offset` on; `None` when it does not lie among them.
     #[inline]
-    pub(crate) fn bytes(&self, offset: usize, len: usize) -> Option<RecordBytes<'_>> {
-        let end = offset.checked_add(len)?;
-        if offset < self.head_bytes || end > self.published.load(Ordering::Acquire) {
+    pub(crate) fn from(&self, offset: usize) -> Option<RecordBytes<'_>> {
+        let end = self.published_end();
+        if offset < self.head_bytes || offset > end {
             return None;
         }
         // SAFETY: the watermark never exceeds the region (Appender::publish) and never falls; the appender writes
         // above it or into the head only, so these bytes do not change while `self` keeps them mapped.
-        Some(RecordBytes(unsafe { std::slice::from_raw_parts(self.region.base.as_ptr().add(offset), len) }))
+        let bytes =
+            unsafe { std::slice::from_raw_parts(self.region.base.as_ptr().add(offset), end - offset) };
+        Some(RecordBytes(bytes))
     }
 
     /// The end of what is published, in bytes from the segment's beginning.
+    #[inline]
     pub(crate) fn published_end(&self) -> usize {
-        self.published.load(Ordering::Acquire)
+        self.shared.published.load(Ordering::Acquire)
     }
 }
 
 /// Writes a segment's free space; there is one per segment at a time.
 pub(crate) struct Appender {
-    memory: Arc<RecordMemory>,
+    memory: RecordMemory,
 }
 
 impl Appender {
@@ -346,7 +396,7 @@ impl Appender {
     /// When `at` lies below the watermark or the bytes don't fit: the log secures room before it appends.
     #[inline]
     pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) {
-        assert!(at >= self.memory.published.load(Ordering::Relaxed), "published records never change");
+        assert!(at >= self.memory.shared.published.load(Ordering::Relaxed), "published records never change");
         self.store(at, bytes);
     }
 
@@ -390,9 +440,10 @@ impl Appender {
     #[inline]
     pub(crate) fn publish(&mut self, end: usize) {
         assert!(end <= self.memory.region.len);
-        let before = self.memory.published.load(Ordering::Relaxed);
-        // Release: pairs with the Acquire load in `bytes`.
-        self.memory.published.store(end.max(before), Ordering::Release);
+        let published = &self.memory.shared.published;
+        let before = published.load(Ordering::Relaxed);
+        // Release: pairs with the Acquire load in `published_end`.
+        published.store(end.max(before), Ordering::Release);
     }
 
     /// Faults in what will be written next.
@@ -403,7 +454,7 @@ impl Appender {
 
 impl Drop for Appender {
     fn drop(&mut self) {
-        self.memory.appender_taken.store(false, Ordering::Release);
+        self.memory.shared.appender_taken.store(false, Ordering::Release);
     }
 }
 
@@ -416,6 +467,12 @@ impl<'p> RecordBytes<'p> {
     #[inline]
     pub(crate) fn part(self, range: std::ops::Range<usize>) -> Self {
         RecordBytes(&self.0[range])
+    }
+
+    /// The first `len` bytes, where there are as many.
+    #[inline]
+    pub(crate) fn first(self, len: usize) -> Option<Self> {
+        self.0.get(..len).map(RecordBytes)
     }
 
     /// The bytes, for as long as the record was borrowed.
@@ -440,6 +497,16 @@ impl<'s> PinnedBytes<'s> {
     #[inline]
     pub(crate) fn keep(pin: &Pin<'s>, bytes: RecordBytes<'_>) -> Self {
         PinnedBytes { bytes: NonNull::from(bytes.0), _pin: pin.clone() }
+    }
+
+    /// Keeps the bytes that `find` finds under `pin`, which goes with them.
+    #[inline]
+    pub(crate) fn find<E>(
+        pin: Pin<'s>,
+        find: impl for<'p> FnOnce(&'p Pin<'s>) -> Result<Option<RecordBytes<'p>>, E>,
+    ) -> Result<Option<Self>, E> {
+        let found = find(&pin)?.map(|bytes| NonNull::from(bytes.0));
+        Ok(found.map(|bytes| PinnedBytes { bytes, _pin: pin }))
     }
 }
 

@@ -10,6 +10,8 @@
 //! the value (C13). Checksums start from a salt of segment and offset: a stale record in reused space, or one
 //! that was written to the wrong place, fails (D1). Zeros are no record.
 
+use std::ops::Range;
+
 use crate::error::{Detail, Error, Result};
 use crate::mutants::{Mutant, kept};
 
@@ -192,7 +194,19 @@ impl Frame {
     /// [`Frame::head_bytes`] bytes.
     #[inline]
     pub fn verify_head(&self, head: &[u8], salt: Salt, offset: u64) -> Result<()> {
-        compare("record", offset, head, crc(salt.at(offset), &[&head[4..]]))
+        self.verify_head_with(head, salt, offset, crc32c::crc32c_append)
+    }
+
+    /// [`Frame::verify_head`] with another implementation of CRC-32C: the checksum so far, and the bytes behind it.
+    #[inline]
+    pub fn verify_head_with(
+        &self,
+        head: &[u8],
+        salt: Salt,
+        offset: u64,
+        crc32c: impl FnOnce(u32, &[u8]) -> u32,
+    ) -> Result<()> {
+        compare("record", offset, head, crc32c(salt.at(offset), &head[4..]))
     }
 
     /// Checks the value of a large record. `record` has [`Frame::unpadded_bytes`] bytes.
@@ -202,6 +216,55 @@ impl Frame {
         }
         let value = &record[self.head_bytes()..];
         compare("value of a record", offset, &record[12..16], crc(salt.at(offset) ^ VALUE_SALT, &[value]))
+    }
+}
+
+/// The frame of a small record that says put: what a lookup nearly always comes to.
+#[derive(Clone, Copy)]
+pub struct SmallPut {
+    key_len: usize,
+    value_len: usize,
+}
+
+impl SmallPut {
+    /// Takes the first bytes of a record apart; `None` where they are those of another kind.
+    #[inline]
+    pub fn decode(head: &[u8]) -> Option<SmallPut> {
+        let head = u64::from_le_bytes(*head.first_chunk()?);
+        let (kind, key_len, value_len) = ((head >> 32) as u8, (head >> 40) as u8, (head >> 48) as u16);
+        (kind == Kind::Put as u8).then_some(SmallPut { key_len: key_len.into(), value_len: value_len.into() })
+    }
+
+    /// Bytes up to the padding.
+    #[inline]
+    pub fn bytes(self) -> usize {
+        SMALL_HEADER_BYTES + self.key_len + self.value_len
+    }
+
+    /// Where in the record the key is.
+    #[inline]
+    pub fn key(self) -> Range<usize> {
+        SMALL_HEADER_BYTES..SMALL_HEADER_BYTES + self.key_len
+    }
+
+    /// Where in the record the value is.
+    #[inline]
+    pub fn value(self) -> Range<usize> {
+        SMALL_HEADER_BYTES + self.key_len..self.bytes()
+    }
+
+    /// Whether the checksum is that of the record. `crc32c` computes the CRC-32C of bytes behind others, whose checksum it
+    /// is given.
+    #[inline]
+    pub fn fits(
+        self,
+        record: &[u8],
+        salt: Salt,
+        offset: u64,
+        crc32c: impl FnOnce(u32, &[u8]) -> u32,
+    ) -> bool {
+        let Some((stored, covered)) = record.split_first_chunk() else { return false };
+        crc32c(salt.at(offset), covered) == u32::from_le_bytes(*stored)
     }
 }
 
@@ -220,18 +283,18 @@ impl Head {
 
 #[inline]
 fn crc(start: u32, parts: &[&[u8]]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(start);
-    parts.iter().for_each(|part| hasher.update(part));
-    hasher.finalize()
+    parts.iter().fold(start, |crc, part| crc32c::crc32c_append(crc, part))
 }
 
 #[inline]
 fn compare(what: &'static str, offset: u64, stored: &[u8], found: u32) -> Result<()> {
     let expected = u32::from_le_bytes([stored[0], stored[1], stored[2], stored[3]]);
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::corrupt(what, offset, Detail::Crc(expected), Detail::Crc(found)))
+    if expected == found { Ok(()) } else { Err(mismatch(what, offset, expected, found)) }
+}
+
+#[cold]
+fn mismatch(what: &'static str, offset: u64, expected: u32, found: u32) -> Error {
+    Error::corrupt(what, offset, Detail::Crc(expected), Detail::Crc(found))
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ impl Background {
 }
 
 fn run(core: &Core, signal: &Signal) {
+    core.domain.spare_readers_the_fence();
     loop {
         let wait = core.do_upkeep().unwrap_or(IDLE).min(IDLE);
         let state = signal.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,15 +17,16 @@ use crate::file::log::Log;
 use crate::file::log::writer::LogWriter;
 use crate::file::media::{Access, Media, Volume};
 use crate::file::pages::IndexPages;
-use crate::file::region::Published;
+use crate::file::region::{Published, RecordBytes};
 use crate::file::space::Space;
 use crate::file::sync::Syncer;
+use crate::format::bucket::Hash;
 use crate::format::header::{Header, Identity};
 use crate::mutants::{Mutant, kept};
 use crate::options::Options;
-use crate::seam::Arrays;
+use crate::seam::{Arrays, Records as _};
 use crate::store::value::Value;
-use crate::table::{Array, Geometry, HashKind, Host, KeyHasher, Table, lookup};
+use crate::table::{Array, Geometry, HashKind, Host, KeyHasher, Table, lookup, peek};
 use crate::upkeep::records::PinnedRecords;
 use crate::upkeep::recover::{Recovered, recover};
 
@@ -204,18 +205,27 @@ impl Core {
 
     #[inline]
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
-        let pin = self.pin()?;
-        let (hash, records) = (self.hasher.hash(key), self.records(&pin));
-        match lookup(|| self.published(&pin), &records, hash, key)? {
-            Some((_, record)) => Ok(Some(Value::keep(&pin, record.value()?))),
-            None => Ok(None),
-        }
+        let hash = self.hasher.hash(key);
+        Value::find(self.pin()?, |pin| {
+            let small = |position| self.log.small_value(pin, position, key);
+            match peek(self.published(pin), hash, small) {
+                Some(decided) => Ok(decided),
+                None => self.get_anywhere(pin, hash, key),
+            }
+        })
+    }
+
+    /// [`Core::get`] for the few keys that a look at one bucket does not decide.
+    #[inline(never)]
+    fn get_anywhere<'p>(&self, pin: &'p Pin<'_>, hash: Hash, key: &[u8]) -> Result<Option<RecordBytes<'p>>> {
+        let found = lookup(|| self.published(pin), hash, |position| self.log.value(pin, position, key))?;
+        Ok(found.map(|(_, value)| value))
     }
 
     pub(super) fn get_key_value(&self, key: &[u8]) -> Result<Option<(Value<'_>, Value<'_>)>> {
         let pin = self.pin()?;
         let (hash, records) = (self.hasher.hash(key), self.records(&pin));
-        match lookup(|| self.published(&pin), &records, hash, key)? {
+        match lookup(|| self.published(&pin), hash, |position| records.matching(position, key))? {
             Some((_, record)) => {
                 Ok(Some((Value::keep(&pin, record.key()), Value::keep(&pin, record.value()?))))
             }
@@ -226,7 +236,7 @@ impl Core {
     pub(super) fn contains_key(&self, key: &[u8]) -> Result<bool> {
         let pin = self.pin()?;
         let (hash, records) = (self.hasher.hash(key), self.records(&pin));
-        Ok(lookup(|| self.published(&pin), &records, hash, key)?.is_some())
+        Ok(lookup(|| self.published(&pin), hash, |position| records.matching(position, key))?.is_some())
     }
 
     pub(super) fn is_read_only(&self) -> bool {

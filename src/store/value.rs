@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::error::Result;
 use crate::file::epoch::Pin;
 use crate::file::region::{PinnedBytes, RecordBytes};
 
@@ -27,6 +28,15 @@ impl<'s> Value<'s> {
     #[inline]
     pub(crate) fn keep(pin: &Pin<'s>, bytes: RecordBytes<'_>) -> Self {
         Value(PinnedBytes::keep(pin, bytes))
+    }
+
+    /// The value that `find` finds under `pin`.
+    #[inline]
+    pub(crate) fn find(
+        pin: Pin<'s>,
+        find: impl for<'p> FnOnce(&'p Pin<'s>) -> Result<Option<RecordBytes<'p>>>,
+    ) -> Result<Option<Self>> {
+        Ok(PinnedBytes::find(pin, find)?.map(Value))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use crate::error::{Error, Result};
 use crate::format::PAGE_BYTES;
 use crate::format::bucket::{
-    BUCKET_BYTES, BUCKET_WORDS, Cell, FIRST_CELL_WORD, OVERFLOW_WORD, TOPHASH_WORD, TophashWord,
+    BUCKET_BYTES, BUCKET_WORDS, Cell, FIRST_CELL_WORD, Hash, OVERFLOW_WORD, TOPHASH_WORD, TophashWord,
 };
 use crate::seam::Pages;
 use crate::sync::OnceLock;
@@ -130,6 +130,17 @@ impl<P> Array<P> {
         self.chunk_bucket(index)
     }
 
+    /// The bucket that a key belongs to, if it can be read at once.
+    #[inline]
+    pub(super) fn head(&self, hash: Hash) -> Option<Bucket<'_, P>>
+    where
+        P: Pages,
+    {
+        let bucket = Bucket::new(&self.main, hash.bucket(self.b));
+        bucket.prefetch_end();
+        self.main.is_touched(bucket.word, BUCKET_WORDS).then_some(bucket)
+    }
+
     /// Before chunk k lie `first * (2^k - 1)` buckets of earlier ones, so the highest bit of
     /// `number + first` tells the chunk and the bits below it the place therein.
     fn chunk_bucket(&self, index: BucketIndex) -> Option<Bucket<'_, P>> {
@@ -171,6 +182,12 @@ impl<P: Pages> Bucket<'_, P> {
     #[inline]
     pub(super) fn touch(self) -> Result<()> {
         self.pages.touch(self.word, BUCKET_WORDS)
+    }
+
+    /// A bucket lies in two cache lines, and which cell is wanted is known only when the first is there.
+    #[inline]
+    fn prefetch_end(self) {
+        self.pages.prefetch(self.word + OVERFLOW_WORD);
     }
 
     #[inline]
@@ -226,6 +243,7 @@ impl<'a, P: Pages> Chain<'a, P> {
     pub(super) fn at(array: &'a Array<P>, main: u64) -> Result<Self> {
         debug_assert!(main < array.buckets());
         let bucket = Bucket::new(&array.main, main);
+        bucket.prefetch_end();
         bucket.touch()?;
         Ok(Chain { array, index: BucketIndex(main), bucket })
     }

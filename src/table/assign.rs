@@ -81,7 +81,7 @@ impl<P: Pages> Table<P> {
         hash: Hash,
         key: &[u8],
     ) -> Result<Option<(Cell, R::Record)>> {
-        match find(&self.geometry, records, hash, key)? {
+        match find(&self.geometry, hash, &|position| records.matching(position, key))? {
             Found::Hit(hit) => Ok(Some(hit)),
             Found::Miss => Ok(None),
             // Only the writer marks chains, and this geometry is its latest.

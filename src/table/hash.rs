@@ -1,7 +1,5 @@
 //! The table's hash functions: keyed per file and stable for ever.
 
-use std::hash::Hasher as _;
-
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use siphasher::sip::SipHasher13;
 
@@ -80,15 +78,10 @@ impl KeyHasher {
     /// The hash of a key. Linear in its length.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> Hash {
-        let sip = |hasher: &SipHasher13| {
-            let mut hasher = *hasher;
-            hasher.write(key);
-            hasher.finish()
-        };
         Hash(match self {
-            KeyHasher::Sip13(hasher) => sip(hasher),
+            KeyHasher::Sip13(hasher) => hasher.hash(key),
             KeyHasher::Rapid(secrets) => rapidhash_v3_inline::<true, false, false>(key, secrets),
-            KeyHasher::Colliding(hasher) => sip(hasher) & 0x0400_0000_0000_0003,
+            KeyHasher::Colliding(hasher) => hasher.hash(key) & 0x0400_0000_0000_0003,
         })
     }
 }

@@ -75,6 +75,11 @@ impl Pages for HeapPages {
         Ok(())
     }
 
+    fn is_touched(&self, word: usize, words: usize) -> bool {
+        (word / PAGE_WORDS..=(word + words - 1) / PAGE_WORDS)
+            .all(|page| self.touched[page].load(Ordering::Relaxed))
+    }
+
     fn before_write(&self, word: usize) {
         assert!(self.touched[word / PAGE_WORDS].load(Ordering::Relaxed), "word {word} was never touched");
         self.announced.store(word, Ordering::Relaxed);

@@ -156,7 +156,7 @@ impl<P: Pages> Walk<P> {
         if tophash.is_filled() {
             return Ok(Some(record));
         }
-        let found = lookup(published, records, hash, records.key(&record))?;
+        let found = lookup(published, hash, |position| records.matching(position, records.key(&record)))?;
         Ok(found.map(|(_, record)| record))
     }
 

@@ -3,10 +3,10 @@
 use std::ops::Deref;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{Cell, Hash};
-use crate::seam::{Pages, Records};
+use crate::format::bucket::{Cell, Hash, Position};
+use crate::seam::Pages;
 
-use super::array::{Array, Chain};
+use super::array::{Array, Bucket, Chain};
 use super::geometry::Geometry;
 
 /// What a walk in one geometry came to.
@@ -22,22 +22,72 @@ pub enum Found<T> {
 /// Looks for the key in the table as it is published now; starts again where the writer got ahead of it.
 ///
 /// `published` loads the present geometry (Acquire). It is called once, and again after each growth that
-/// overtakes the walk.
+/// overtakes the walk. `matching` reads the record at a position, and makes something of it if the key is its key.
 #[inline]
-pub fn lookup<P, R, G>(
+pub fn lookup<P, G, T>(
     published: impl Fn() -> G,
-    records: &R,
     hash: Hash,
-    key: &[u8],
-) -> Result<Option<(Cell, R::Record)>>
+    matching: impl Fn(Position) -> Result<Option<T>>,
+) -> Result<Option<(Cell, T)>>
 where
     P: Pages,
-    R: Records,
     G: Deref<Target = Geometry<P>>,
 {
-    let mut geometry = published();
+    let geometry = published();
+    if geometry.old.is_none() {
+        match search(&geometry.array, hash, &matching)? {
+            Found::Hit(hit) => return Ok(Some(hit)),
+            Found::Miss => return Ok(None),
+            Found::Moved => {}
+        }
+    }
+    lookup_in_growth(published, geometry, hash, matching)
+}
+
+/// [`lookup`] as it nearly always goes: the table is not growing, and the first bucket of the chain decides. `None` where
+/// it does not, and for whatever `matching` answers with `None`; then [`lookup`] knows more.
+///
+/// Nothing here can fail, so that it becomes a short part of its caller: few enough instructions between one cache miss
+/// and the next that the processor starts on the following lookup while it waits.
+#[inline]
+pub fn peek<P: Pages, T>(
+    geometry: &Geometry<P>,
+    hash: Hash,
+    matching: impl Fn(Position) -> Option<Option<T>>,
+) -> Option<Option<T>> {
+    if geometry.old.is_some() {
+        return None;
+    }
+    let bucket = geometry.array.head(hash)?;
+    let tophash = bucket.tophash();
+    for i in tophash.matching(hash.tophash()) {
+        let cell = bucket.cell(i);
+        if cell.may_be(hash) {
+            match matching(cell.position()) {
+                Some(None) => {}
+                decided => return decided,
+            }
+        }
+    }
+    let alone = tophash.ends_chain() || bucket.overflow() == 0;
+    (alone && !tophash.any_evacuated()).then_some(None)
+}
+
+/// A lookup while the table grows, or did a moment ago. Apart, so that the other one is short enough to be part of its
+/// callers.
+#[inline(never)]
+fn lookup_in_growth<P, G, T>(
+    published: impl Fn() -> G,
+    mut geometry: G,
+    hash: Hash,
+    matching: impl Fn(Position) -> Result<Option<T>>,
+) -> Result<Option<(Cell, T)>>
+where
+    P: Pages,
+    G: Deref<Target = Geometry<P>>,
+{
     loop {
-        match find(&geometry, records, hash, key)? {
+        match find(&geometry, hash, &matching)? {
             Found::Hit(hit) => return Ok(Some(hit)),
             Found::Miss => return Ok(None),
             Found::Moved => {
@@ -53,52 +103,72 @@ where
 }
 
 /// Looks for the key in one geometry.
-#[inline]
-pub fn find<P: Pages, R: Records>(
+pub fn find<P: Pages, T>(
     geometry: &Geometry<P>,
-    records: &R,
     hash: Hash,
-    key: &[u8],
-) -> Result<Found<(Cell, R::Record)>> {
+    matching: &impl Fn(Position) -> Result<Option<T>>,
+) -> Result<Found<(Cell, T)>> {
     if let Some(old) = &geometry.old {
-        match search(&old.array, records, hash, key)? {
+        match search(&old.array, hash, matching)? {
             // Everything has moved to the current array, and whoever sees a mark sees it there.
             Found::Moved => confirm_evacuated(&old.array, hash)?,
             found => return Ok(found),
         }
     }
-    search(&geometry.array, records, hash, key)
+    search(&geometry.array, hash, matching)
 }
 
 /// Walks the key's chain in one array; `Moved` at the first mark.
 #[inline]
-fn search<P: Pages, R: Records>(
+fn search<P: Pages, T>(
     array: &Array<P>,
-    records: &R,
     hash: Hash,
-    key: &[u8],
-) -> Result<Found<(Cell, R::Record)>> {
-    let wanted = hash.tophash();
-    let mut chain = Chain::at(array, hash.bucket(array.b()))?;
-    loop {
-        let bucket = chain.bucket();
-        let tophash = bucket.tophash();
-        if tophash.any_evacuated() {
-            return Ok(Found::Moved);
-        }
-        for i in tophash.matching(wanted) {
-            let cell = bucket.cell(i);
-            // The cell's 24 bits of hash spare the record of a false match its cache miss.
-            if cell.may_be(hash)
-                && let Some(record) = records.matching(cell.position(), key)?
-            {
-                return Ok(Found::Hit((cell, record)));
-            }
-        }
-        if tophash.ends_chain() || !chain.advance()? {
-            return Ok(Found::Miss);
+    matching: &impl Fn(Position) -> Result<Option<T>>,
+) -> Result<Found<(Cell, T)>> {
+    let chain = Chain::at(array, hash.bucket(array.b()))?;
+    match search_bucket(chain.bucket(), hash, matching)? {
+        Some(found) => Ok(found),
+        None => search_behind(chain, hash, matching),
+    }
+}
+
+/// [`search`] from the second bucket of a chain on, which few lookups come to.
+#[inline(never)]
+fn search_behind<P: Pages, T>(
+    mut chain: Chain<'_, P>,
+    hash: Hash,
+    matching: &impl Fn(Position) -> Result<Option<T>>,
+) -> Result<Found<(Cell, T)>> {
+    while chain.advance()? {
+        if let Some(found) = search_bucket(chain.bucket(), hash, matching)? {
+            return Ok(found);
         }
     }
+    Ok(Found::Miss)
+}
+
+/// Searches one bucket; `None` where the walk goes on.
+#[inline]
+fn search_bucket<P: Pages, T>(
+    bucket: Bucket<'_, P>,
+    hash: Hash,
+    matching: &impl Fn(Position) -> Result<Option<T>>,
+) -> Result<Option<Found<(Cell, T)>>> {
+    let tophash = bucket.tophash();
+    for i in tophash.matching(hash.tophash()) {
+        let cell = bucket.cell(i);
+        // The cell's 24 bits of hash spare the record of a false match its cache miss.
+        if cell.may_be(hash)
+            && let Some(found) = matching(cell.position())?
+        {
+            return Ok(Some(Found::Hit((cell, found))));
+        }
+    }
+    // The marks of a bucket are set all at once: one that has an entry left has none.
+    if tophash.any_evacuated() {
+        return Ok(Some(Found::Moved));
+    }
+    Ok(tophash.ends_chain().then_some(Found::Miss))
 }
 
 /// Chains are marked head first, so a mark anywhere means a mark at the head; unless the file is damaged,

@@ -107,7 +107,7 @@ pub(crate) fn recover(
     let geometry = reader.map_arrays(&catalog)?;
     let (hash_kind, load_factor) = hash_and_load_factor(&header)?;
 
-    let domain = Domain::new();
+    let domain = if read_only { Domain::without_collector() } else { Domain::new() };
     let behind = chain.segments_behind();
     let (last_sequence, last_epoch) = chain.highest();
     let log_segments = segments.len() - behind;

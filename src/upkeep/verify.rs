@@ -164,7 +164,7 @@ struct Published<'a>(&'a Segment);
 
 impl LogBytes for Published<'_> {
     fn bytes(&mut self, offset: u64, len: usize) -> Option<&[u8]> {
-        Some(self.0.memory().bytes((offset - self.0.offset()) as usize, len)?.as_slice())
+        Some(self.0.memory().from((offset - self.0.offset()) as usize)?.first(len)?.as_slice())
     }
 }
 

@@ -18,9 +18,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::file::epoch::{Domain, Pin};
-use crate::file::region::{Published, RecordBytes};
+use crate::file::region::{self, Published, RecordBytes};
 use crate::format::bucket::Position;
-use crate::format::record::{Frame, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES};
+use crate::format::record::{Frame, Kind, SmallPut};
 use crate::mutants::{Mutant, kept};
 use directory::Directory;
 use segment::Segment;
@@ -64,6 +64,40 @@ impl Log {
         Ok(RecordRef { verify_value: self.verify_reads, ..record })
     }
 
+    /// The value of the record at a position that a cell holds, if `key` is its key.
+    #[inline]
+    pub(crate) fn value<'p>(
+        &self,
+        pin: &'p Pin<'_>,
+        position: Position,
+        key: &[u8],
+    ) -> Result<Option<RecordBytes<'p>>> {
+        let record = self.read(pin, position)?;
+        (record.key().as_slice() == key).then(|| record.value()).transpose()
+    }
+
+    /// [`Log::value`] where the record is a small one with a fitting checksum; `None` where it is not, and [`Log::value`]
+    /// says what it is.
+    #[inline]
+    pub(crate) fn small_value<'p>(
+        &self,
+        pin: &'p Pin<'_>,
+        position: Position,
+        key: &[u8],
+    ) -> Option<Option<RecordBytes<'p>>> {
+        let offset = position.offset();
+        let segment = self.directory.load(pin).find(offset)?;
+        let published = segment.memory().from((offset - segment.offset()) as usize)?;
+        let put = SmallPut::decode(published.as_slice())?;
+        let record = published.first(put.bytes())?;
+        let verify = self.verify_reads && kept(Mutant::ChecksumOnRead);
+        if verify && !put.fits(record.as_slice(), segment.salt(), offset, region::crc32c) {
+            return None;
+        }
+        let (key_bytes, value) = (record.part(put.key()), record.part(put.value()));
+        Some((key_bytes.as_slice() == key).then_some(value))
+    }
+
     /// The segments, in the order of the log.
     pub(crate) fn segments(&self, pin: &Pin<'_>) -> Vec<Arc<Segment>> {
         self.directory.load(pin).in_log_order()
@@ -75,6 +109,7 @@ impl Log {
     }
 }
 
+#[cold]
 fn no_record(offset: u64) -> Error {
     Error::corrupt("cell", offset, "the position of a put record", "no such record")
 }
@@ -83,12 +118,13 @@ impl Segment {
     /// The record at a file offset within this segment's published part; checksums are not looked at.
     #[inline]
     pub(crate) fn record(&self, offset: u64) -> Result<RecordRef<'_>> {
-        let at = (offset - self.offset()) as usize;
-        let memory = self.memory();
-        let head = memory.bytes(at, LARGE_HEADER_BYTES).or_else(|| memory.bytes(at, SMALL_HEADER_BYTES));
-        let frame = head.and_then(|head| Frame::decode(head.as_slice())).ok_or_else(|| no_record(offset))?;
-        let bytes = memory.bytes(at, frame.unpadded_bytes()).ok_or_else(|| no_record(offset))?;
-        Ok(RecordRef { segment: self, offset, frame, bytes, verify_value: true })
+        let record = || {
+            let published = self.memory().from((offset - self.offset()) as usize)?;
+            let frame = Frame::decode(published.as_slice())?;
+            let bytes = published.first(frame.unpadded_bytes())?;
+            Some(RecordRef { segment: self, offset, frame, bytes, verify_value: true })
+        };
+        record().ok_or_else(|| no_record(offset))
     }
 }
 
@@ -133,6 +169,6 @@ impl<'p> RecordRef<'p> {
     #[inline]
     fn verify_head(&self) -> Result<()> {
         let head = self.bytes.part(0..self.frame.head_bytes());
-        self.frame.verify_head(head.as_slice(), self.segment.salt(), self.offset)
+        self.frame.verify_head_with(head.as_slice(), self.segment.salt(), self.offset, region::crc32c)
     }
 }

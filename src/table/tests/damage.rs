@@ -3,7 +3,6 @@
 use super::*;
 use crate::error::Error;
 use crate::format::bucket::{BUCKET_WORDS, OVERFLOW_WORD, TOPHASH_WORD};
-use crate::seam::Records;
 use crate::table::{BucketIndex, Walk, WhichArray};
 
 /// Every key is looked up and put; under miri, where the pictures before and after a put take long, one in 15.
@@ -33,7 +32,8 @@ fn exercise(rig: &mut Rig) -> usize {
     for number in (0..150).step_by(KEYS_APART) {
         let key = key(number);
         let (published, hash) = (|| rig.host.published(), crowded(&key));
-        super::super::lookup(published, &rig.records, hash, &key).err().map(&mut note);
+        let matching = |position| rig.records.matching(position, &key);
+        lookup(published, hash, matching).err().map(&mut note);
     }
     let mut walk = Walk::new(rig.table.geometry(), 1);
     let mut steps = 0;
@@ -93,7 +93,7 @@ fn a_mark_behind_an_unmarked_head_is_an_error() {
     // An entry behind the unmarked head is nowhere else: an error, not a miss.
     let (record, hash) = rig.records.read(chain[1].cells[0].position()).unwrap();
     let published = || rig.host.published();
-    assert!(super::super::lookup(published, &rig.records, hash, &record.key).is_err());
+    assert!(lookup(published, hash, |position| rig.records.matching(position, &record.key)).is_err());
     // Nor does the growth pass over the chain, whichever key asks for it.
     let elsewhere = (1_000..).map(key).filter(|key| crowded(key).bucket(old.b()) != chain[0].index);
     let refused = elsewhere.take(40).filter(|key| rig.try_insert(key, 0, Trigger::Live).is_err()).count();

@@ -13,9 +13,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::Result;
 use crate::format::bucket::{Cell, Hash};
-use crate::seam::Arrays;
+use crate::seam::{Arrays, Records};
 use crate::table::heap::{HeapHost, HeapPages, HeapRecord, HeapRecords};
-use crate::table::{Array, Counters, Fault, Geometry, LoadFactor, Old, Table, Trigger, check};
+use crate::table::{Array, Counters, Fault, Geometry, LoadFactor, Old, Table, Trigger, check, lookup, peek};
 
 /// A table with its memory and records, and what it should hold.
 struct Rig {
@@ -83,8 +83,7 @@ impl Rig {
     }
 
     fn locate(&self, key: &[u8]) -> Option<(Cell, HeapRecord)> {
-        let published = || self.host.published();
-        super::lookup(published, &self.records, (self.hash)(key), key).unwrap()
+        look_up(&self.host, &self.records, (self.hash)(key), key)
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -170,4 +169,16 @@ impl Random {
 
 fn key(number: u64) -> [u8; 8] {
     number.to_le_bytes()
+}
+
+/// A lookup as the store makes it: at the key's bucket, and where that does not decide, everywhere.
+fn look_up(host: &HeapHost, records: &HeapRecords, hash: Hash, key: &[u8]) -> Option<(Cell, HeapRecord)> {
+    let anywhere = || lookup(|| host.published(), hash, |position| records.matching(position, key)).unwrap();
+    let here =
+        |position| records.matching(position, key).ok().map(|found| found.map(|record| (position, record)));
+    match peek(&host.published(), hash, here) {
+        Some(Some((position, record))) => Some((Cell::new(position, hash), record)),
+        Some(None) => None,
+        None => anywhere(),
+    }
 }

@@ -38,7 +38,7 @@ fn open(disk: &SimDisk, access: Access) -> Arc<dyn Media> {
 }
 
 fn appender(file: &Arc<dyn Media>, offset: u64, len: usize) -> Appender {
-    Arc::new(RecordMemory::new(file.map(Mapping::Shared, offset, len).unwrap(), 0)).appender().unwrap()
+    RecordMemory::new(file.map(Mapping::Shared, offset, len).unwrap(), 0).appender().unwrap()
 }
 
 /// What power cuts at this moment leave of the file, one for each seed.
