@@ -390,14 +390,30 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// Writes above the watermark.
+    /// Has `compose` fill `len` bytes above the watermark, which may hold anything before.
     ///
     /// # Panics
     /// When `at` lies below the watermark or the bytes don't fit: the log secures room before it appends.
     #[inline]
-    pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) {
-        assert!(at >= self.memory.shared.published.load(Ordering::Relaxed), "published records never change");
-        self.store(at, bytes);
+    pub(crate) fn compose(&mut self, at: usize, len: usize, compose: impl FnOnce(&mut [u8])) {
+        let memory = &self.memory;
+        assert!(at >= memory.shared.published.load(Ordering::Relaxed), "published records never change");
+        assert!(len <= memory.region.len && at <= memory.region.len - len);
+        #[cfg(any(feature = "sim", test))]
+        if memory.region.backing().is_some() {
+            // A kernel could write back, and a kill leave, any part of it: in several stores, for the simulated disk.
+            let mut bytes = vec![0; len];
+            compose(&mut bytes);
+            let mut at = at;
+            for part in bytes.chunks(len.div_ceil(4).next_multiple_of(8).max(8)) {
+                memory.region.store_simulated(at, part);
+                at += part.len();
+            }
+            return;
+        }
+        // SAFETY: in bounds as just asserted. Readers get slices only of what lies behind the head and below the
+        // watermark; `&mut self` of the only appender keeps other writers out. Any byte is a valid u8.
+        compose(unsafe { std::slice::from_raw_parts_mut(memory.region.base.as_ptr().add(at), len) });
     }
 
     /// Writes into the head.
@@ -410,16 +426,15 @@ impl Appender {
         self.store(at, bytes);
     }
 
-    /// Stores bytes where no reader looks: above the watermark, or in the head.
-    #[inline]
+    /// Stores bytes where no reader looks.
     fn store(&mut self, at: usize, bytes: &[u8]) {
         assert!(bytes.len() <= self.memory.region.len && at <= self.memory.region.len - bytes.len());
         #[cfg(any(feature = "sim", test))]
         if self.memory.region.store_simulated(at, bytes) {
             return;
         }
-        // SAFETY: in bounds as just asserted. Readers get slices only of what lies behind the head and below the
-        // watermark, where the callers do not write; `&mut self` of the only appender keeps other writers out.
+        // SAFETY: in bounds as just asserted. Readers get slices only of what lies behind the head, where the callers
+        // do not write; `&mut self` of the only appender keeps other writers out.
         unsafe {
             let to = self.memory.region.base.as_ptr().add(at);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());

@@ -168,26 +168,41 @@ impl Frame {
         (self.unpadded_bytes() as u64).next_multiple_of(8)
     }
 
-    /// The header of a record with these parts at this file offset.
-    pub fn encode(&self, key: &[u8], value: &[u8], salt: Salt, offset: u64) -> Head {
+    /// Makes the record with these parts at this file offset in `record`, which has [`Frame::bytes`] bytes; its padding
+    /// is zeros. `crc32c` computes the CRC-32C of bytes behind others, whose checksum it is given.
+    ///
+    /// # Panics
+    /// When `record` is too short, or key and value have other lengths than the frame says.
+    #[inline]
+    pub fn encode(
+        &self,
+        record: &mut [u8],
+        key: &[u8],
+        value: &[u8],
+        salt: Salt,
+        offset: u64,
+        crc32c: impl Fn(u32, &[u8]) -> u32,
+    ) {
         let salt = salt.at(offset);
-        let mut bytes = [0; LARGE_HEADER_BYTES];
+        let (bytes, padding) = record.split_at_mut(self.unpadded_bytes());
+        let (header, key_and_value) = bytes.split_at_mut(self.header_bytes());
+        let (key_at, value_at) = key_and_value.split_at_mut(self.key_len as usize);
+        key_at.copy_from_slice(key);
+        value_at.copy_from_slice(value);
+        padding.fill(0);
         if self.large {
             let len = self.key_len.to_le_bytes();
-            bytes[4] = self.kind as u8 | LARGE | if len[3] != 0 { KEY_LEN_BIT_24 } else { 0 };
-            bytes[5..8].copy_from_slice(&len[..3]);
-            bytes[8..12].copy_from_slice(&self.value_len.to_le_bytes());
-            bytes[12..].copy_from_slice(&crc(salt ^ VALUE_SALT, &[value]).to_le_bytes());
-            let head_crc = crc(salt, &[&bytes[4..], key]);
-            bytes[..4].copy_from_slice(&head_crc.to_le_bytes());
+            header[4] = self.kind as u8 | LARGE | if len[3] != 0 { KEY_LEN_BIT_24 } else { 0 };
+            header[5..8].copy_from_slice(&len[..3]);
+            header[8..12].copy_from_slice(&self.value_len.to_le_bytes());
+            header[12..].copy_from_slice(&crc32c(salt ^ VALUE_SALT, value_at).to_le_bytes());
         } else {
-            bytes[4] = self.kind as u8;
-            bytes[5] = self.key_len as u8;
-            bytes[6..8].copy_from_slice(&(self.value_len as u16).to_le_bytes());
-            let head_crc = crc(salt, &[&bytes[4..8], key, value]);
-            bytes[..4].copy_from_slice(&head_crc.to_le_bytes());
+            header[4] = self.kind as u8;
+            header[5] = self.key_len as u8;
+            header[6..].copy_from_slice(&(self.value_len as u16).to_le_bytes());
         }
-        Head { bytes, len: self.header_bytes() }
+        let (stored, covered) = bytes[..self.head_bytes()].split_at_mut(4);
+        stored.copy_from_slice(&crc32c(salt, covered).to_le_bytes());
     }
 
     /// Checks header and key (and the value of a small record) against their checksum. `head` has
@@ -215,7 +230,8 @@ impl Frame {
             return Ok(());
         }
         let value = &record[self.head_bytes()..];
-        compare("value of a record", offset, &record[12..16], crc(salt.at(offset) ^ VALUE_SALT, &[value]))
+        let found = crc32c::crc32c_append(salt.at(offset) ^ VALUE_SALT, value);
+        compare("value of a record", offset, &record[12..16], found)
     }
 }
 
@@ -268,24 +284,6 @@ impl SmallPut {
     }
 }
 
-/// An encoded record header.
-pub struct Head {
-    bytes: [u8; LARGE_HEADER_BYTES],
-    len: usize,
-}
-
-impl Head {
-    /// Its bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-#[inline]
-fn crc(start: u32, parts: &[&[u8]]) -> u32 {
-    parts.iter().fold(start, |crc, part| crc32c::crc32c_append(crc, part))
-}
-
 #[inline]
 fn compare(what: &'static str, offset: u64, stored: &[u8], found: u32) -> Result<()> {
     let expected = u32::from_le_bytes([stored[0], stored[1], stored[2], stored[3]]);
@@ -308,9 +306,10 @@ mod tests {
 
     fn build(kind: Kind, key: &[u8], value: &[u8], salt: Salt, offset: u64) -> (Frame, Vec<u8>) {
         let frame = Frame::new(kind, key.len(), value.len()).unwrap();
-        let mut bytes = frame.encode(key, value, salt, offset).as_bytes().to_vec();
-        bytes.extend_from_slice(key);
-        bytes.extend_from_slice(value);
+        let mut bytes = vec![0xee; frame.bytes() as usize];
+        frame.encode(&mut bytes, key, value, salt, offset, crc32c::crc32c_append);
+        assert!(bytes[frame.unpadded_bytes()..].iter().all(|&byte| byte == 0), "padding is zeros");
+        bytes.truncate(frame.unpadded_bytes());
         (frame, bytes)
     }
 

@@ -34,24 +34,23 @@ impl Core {
         let mut writer = self.lock_writer()?;
         let records = self.records(&pin);
 
-        let existing = writer.table.locate(&records, hash, key)?;
-        let cell = existing.as_ref().map(|(cell, _)| *cell);
-        let old = previous(existing.as_ref().map(|(_, record)| record))?;
-        let plan = writer.table.prepare_put(self, &records, hash, cell, Trigger::Live)?;
-        let grow_frame = Frame::new(Kind::Grow, 0, GROW_VALUE_BYTES)?;
-        let grow_bytes = if plan.growth().is_some() { grow_frame.bytes() } else { 0 };
+        let (spot, existing) = writer.table.locate(&records, hash, key)?;
+        let old = previous(existing.as_ref())?;
+        let plan = writer.table.prepare_put(self, &records, hash, spot, Trigger::Live)?;
         let log = writer.log()?;
-        let grow_room = if kept(Mutant::RoomForGrowthRecord) { grow_bytes } else { 0 };
+        let grow_frame = plan.growth().map(|_| Frame::new(Kind::Grow, 0, GROW_VALUE_BYTES)).transpose()?;
+        let grow_room =
+            grow_frame.filter(|_| kept(Mutant::RoomForGrowthRecord)).map_or(0, |grow| grow.bytes());
         log.secure(grow_room + frame.bytes(), Purpose::Add)?;
 
         // Nothing fails from here on.
-        if let Some(growth) = plan.growth() {
+        if let (Some(growth), Some(grow_frame)) = (plan.growth(), grow_frame) {
             log.append(&grow_frame, &[], &grow_value(growth));
         }
         let position = log.append(&frame, key, value);
         log.add_live(frame.bytes());
-        writer.table.put(self, plan, hash, cell, position);
-        if let Some((_, record)) = &existing {
+        writer.table.put(self, plan, hash, position);
+        if let Some(record) = &existing {
             record.segment().remove_live(record.record_bytes());
         }
         self.finish_write(files, writer)?;
@@ -82,13 +81,13 @@ impl Core {
         let records = self.records(pin);
 
         // An absent key appends nothing and so must move nothing (D15).
-        let Some((cell, record)) = writer.table.locate(&records, hash, key)? else { return Ok(None) };
+        let (spot, Some(record)) = writer.table.locate(&records, hash, key)? else { return Ok(None) };
         let looked = look(&record)?;
-        let plan = writer.table.prepare_remove(self, &records, hash, cell)?;
+        let plan = writer.table.prepare_remove(self, &records, hash, spot)?;
         writer.log()?.secure(frame.bytes(), Purpose::Free)?;
 
         writer.log()?.append(&frame, key, &[]);
-        writer.table.remove(self, plan, hash, cell);
+        writer.table.remove(self, plan, hash);
         record.segment().remove_live(record.record_bytes());
         self.finish_write(files, writer)?;
         Ok(Some(looked))

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{CELLS, Cell, Hash, Position, TophashWord};
+use crate::format::bucket::{CELLS, Cell, Hash, Position};
 use crate::seam::{Pages, Records};
 
-use super::array::{Array, BucketIndex, Chain};
+use super::array::{Array, Bucket, BucketIndex, Chain};
 use super::counters::{Counters, LoadFactor};
 use super::geometry::{Geometry, Host};
 use super::lookup::{Found, find, stray_mark};
-use super::plan::{Plan, cell_in};
+use super::plan::{Place, Plan, Spot, cell_in};
 
 /// The table as the writer has it (Go's `hmap`). Only the holder of the writer lock has it `&mut`.
 pub struct Table<P> {
@@ -74,36 +74,83 @@ impl<P: Pages> Table<P> {
         self.geometry.old.is_some()
     }
 
-    /// Where the key is now.
+    /// Where the key is now, or would go, and its record if it has one.
+    #[inline]
     pub fn locate<R: Records>(
         &self,
         records: &R,
         hash: Hash,
         key: &[u8],
-    ) -> Result<Option<(Cell, R::Record)>> {
+    ) -> Result<(Spot, Option<R::Record>)> {
+        if self.growing() {
+            self.locate_in_growth(records, hash, key)
+        } else {
+            self.locate_in_chain(records, hash, key)
+        }
+    }
+
+    #[inline]
+    fn locate_in_chain<R: Records>(
+        &self,
+        records: &R,
+        hash: Hash,
+        key: &[u8],
+    ) -> Result<(Spot, Option<R::Record>)> {
+        let array = &*self.geometry.array;
+        let mut chain = Chain::at(array, hash.bucket(array.b()))?;
+        let mut room = None;
+        loop {
+            let (bucket, tophash) = (chain.bucket(), chain.bucket().tophash());
+            for i in tophash.matching(hash.tophash()) {
+                let cell = bucket.cell(i);
+                if cell.may_be(hash)
+                    && let Some(record) = records.matching(cell.position(), key)?
+                {
+                    let place = Some(Place { bucket: chain.index(), cell: i });
+                    return Ok((Spot { existing: Some(cell), place }, Some(record)));
+                }
+            }
+            if tophash.any_evacuated() {
+                // Only the writer marks chains, and this geometry is its latest.
+                return Err(stray_mark(array, hash));
+            }
+            let empty = || tophash.empty().first().map(|cell| Place { bucket: chain.index(), cell });
+            room = room.or_else(empty);
+            if tophash.ends_chain() || !chain.advance()? {
+                return Ok((Spot { existing: None, place: room }, None));
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn locate_in_growth<R: Records>(
+        &self,
+        records: &R,
+        hash: Hash,
+        key: &[u8],
+    ) -> Result<(Spot, Option<R::Record>)> {
         match find(&self.geometry, hash, &|position| records.matching(position, key))? {
-            Found::Hit(hit) => Ok(Some(hit)),
-            Found::Miss => Ok(None),
-            // Only the writer marks chains, and this geometry is its latest.
+            Found::Hit((cell, record)) => Ok((Spot { existing: Some(cell), place: None }, Some(record))),
+            Found::Miss => Ok((Spot { existing: None, place: None }, None)),
             Found::Moved => Err(stray_mark(&self.geometry.array, hash)),
         }
     }
 
     /// Carries out a put: begins the growth if one is planned, does the grow work, then points the existing
     /// cell at the new record or takes the first empty one.
-    pub fn put<H: Host<Pages = P>>(
-        &mut self,
-        host: &H,
-        plan: Plan<P>,
-        hash: Hash,
-        existing: Option<Cell>,
-        position: Position,
-    ) {
+    #[inline]
+    pub fn put<H: Host<Pages = P>>(&mut self, host: &H, plan: Plan<P>, hash: Hash, position: Position) {
+        let Spot { existing, place } = plan.spot;
         self.begin(host, plan, hash);
         let cell = Cell::new(position, hash);
-        match existing {
-            Some(existing) => self.replace(hash, existing, cell),
-            None => self.insert(hash, cell),
+        match (existing, place) {
+            (Some(_), Some(place)) => secured(&self.geometry.array, place.bucket).set_cell(place.cell, cell),
+            (Some(existing), None) => self.replace(hash, existing, cell),
+            (None, Some(place)) => {
+                self.counters.count = self.counters.count.saturating_add(1);
+                show(secured(&self.geometry.array, place.bucket), place.cell, hash, cell);
+            }
+            (None, None) => self.insert(hash, cell),
         }
     }
 
@@ -121,18 +168,14 @@ impl<P: Pages> Table<P> {
         }
     }
 
-    /// The first empty cell of the chain, or a new overflow bucket. The tophash is stored last: until then
-    /// no reader looks at the cell.
+    /// The first empty cell of the chain, or a new overflow bucket.
     fn insert(&mut self, hash: Hash, cell: Cell) {
         let array = &*self.geometry.array;
         let mut chain = prepared(Chain::at(array, hash.bucket(array.b())));
         self.counters.count = self.counters.count.saturating_add(1);
         loop {
-            let bucket = chain.bucket();
-            let tophash = bucket.tophash();
-            if let Some(i) = tophash.empty().first() {
-                bucket.set_cell(i, cell);
-                return bucket.set_tophash(tophash.with(i, hash.tophash()));
+            if let Some(i) = chain.bucket().tophash().empty().first() {
+                return show(chain.bucket(), i, hash, cell);
             }
             if !prepared(chain.advance()) {
                 break;
@@ -140,8 +183,7 @@ impl<P: Pages> Table<P> {
         }
         let index = self.counters.take_overflow(array.b(), hash);
         let bucket = secured(array, index);
-        bucket.set_cell(0, cell);
-        bucket.set_tophash(TophashWord::default().with(0, hash.tophash()));
+        show(bucket, 0, hash, cell);
         // Linked when it is filled: readers that follow the link see the entry.
         chain.bucket().set_overflow(index);
     }
@@ -157,13 +199,20 @@ impl<P: Pages> Table<P> {
     }
 }
 
+/// Fills an empty cell. The tophash is stored last: until then no reader looks at the cell.
+#[inline]
+fn show<P: Pages>(bucket: Bucket<'_, P>, i: usize, hash: Hash, cell: Cell) {
+    bucket.set_cell(i, cell);
+    bucket.set_tophash(bucket.tophash().with(i, hash.tophash()));
+}
+
 /// What the plan did once without a fault, on pages that stay as they are: it can't fail the second time.
 pub(super) fn prepared<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| unreachable!("the plan went the same way without a fault: {error}"))
 }
 
 /// An overflow bucket that the plan made sure of.
-pub(super) fn secured<P>(array: &Array<P>, index: BucketIndex) -> super::array::Bucket<'_, P> {
+pub(super) fn secured<P>(array: &Array<P>, index: BucketIndex) -> Bucket<'_, P> {
     array.bucket(index).unwrap_or_else(|| unreachable!("the plan secured bucket {}", index.0))
 }
 

@@ -25,11 +25,29 @@ pub enum Trigger {
     Replay,
 }
 
+/// What [`Table::locate`] found out about a key; good until the table changes.
+#[derive(Clone, Copy)]
+pub struct Spot {
+    /// The key's cell, if it has one.
+    pub(super) existing: Option<Cell>,
+    /// Where that cell is, or the first empty one of the chain. None where the chain is full, or where grow work may
+    /// move it before it is used.
+    pub(super) place: Option<Place>,
+}
+
+/// A cell of the current array.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) bucket: BucketIndex,
+    pub(super) cell: usize,
+}
+
 /// A change that has been prepared and can't fail any more.
 #[must_use = "a plan that is not carried out has changed nothing"]
 pub struct Plan<P> {
     pub(super) start: Option<Start<P>>,
     pub(super) work: Option<GrowWork>,
+    pub(super) spot: Spot,
     /// The table the plan was made for; carrying it out asserts that it is still the same.
     pub(super) made_for: Counters,
 }
@@ -99,7 +117,7 @@ struct Ahead<'a, P> {
 }
 
 impl<P: Pages> Table<P> {
-    /// Prepares to put a key. `existing` is the key's cell if [`locate`](Table::locate) found one.
+    /// Prepares to put a key; `spot` is what [`locate`](Table::locate) found.
     ///
     /// A growth that is due but for which there is no space is put off, not fatal (D18).
     pub fn prepare_put<H: Host<Pages = P>, R: Records>(
@@ -107,10 +125,10 @@ impl<P: Pages> Table<P> {
         host: &H,
         records: &R,
         hash: Hash,
-        existing: Option<Cell>,
+        spot: Spot,
         trigger: Trigger,
     ) -> Result<Plan<P>> {
-        let due = match (existing, trigger) {
+        let due = match (spot.existing, trigger) {
             (None, Trigger::Live) if !self.growing() => {
                 self.load_factor.growth_due(&self.counters, self.geometry.array.b())
             }
@@ -118,23 +136,28 @@ impl<P: Pages> Table<P> {
         };
         if let Some(growth) = due {
             let start = self.reserve_growth(host, growth);
-            match start.and_then(|start| self.plan(host, records, hash, existing, Some(start))) {
+            let spot = Spot { place: None, ..spot };
+            match start.and_then(|start| self.plan(host, records, hash, spot, Some(start))) {
                 Err(Error::NoSpace { .. }) if kept(Mutant::GrowthPutOff) => {}
                 plan => return plan,
             }
         }
-        self.plan(host, records, hash, existing, None)
+        if spot.place.is_some() {
+            // The walk that found the place has touched all that it needs, and nothing moves.
+            return Ok(Plan { start: None, work: None, spot, made_for: self.counters });
+        }
+        self.plan(host, records, hash, spot, None)
     }
 
-    /// Prepares to remove a key whose cell is `existing`. Never begins a growth.
+    /// Prepares to remove the key that [`locate`](Table::locate) found. Never begins a growth.
     pub fn prepare_remove<H: Host<Pages = P>, R: Records>(
         &mut self,
         host: &H,
         records: &R,
         hash: Hash,
-        existing: Cell,
+        spot: Spot,
     ) -> Result<Plan<P>> {
-        self.plan(host, records, hash, Some(existing), None)
+        self.plan(host, records, hash, spot, None)
     }
 
     /// Reserves the array that a growth needs.
@@ -159,7 +182,7 @@ impl<P: Pages> Table<P> {
         host: &H,
         records: &R,
         hash: Hash,
-        existing: Option<Cell>,
+        spot: Spot,
         start: Option<Start<P>>,
     ) -> Result<Plan<P>> {
         let ahead = match &start {
@@ -186,13 +209,13 @@ impl<P: Pages> Table<P> {
             }
             work = Some(planned);
         }
-        match existing {
+        match spot.existing {
             Some(cell) => expect_cell(holder, hash, cell)?,
             // How full an evacuated bucket will be is not known before it is.
             None => needed += u64::from(!std::ptr::eq(holder, array) || !has_room(array, hash)?),
         }
         secure_overflow(host, array, ahead.next_overflow, needed)?;
-        Ok(Plan { start, work, made_for: self.counters })
+        Ok(Plan { start, work, spot, made_for: self.counters })
     }
 
     /// Go's `growWork` with nothing moved yet: which chains it will evacuate, and how far the mark gets.

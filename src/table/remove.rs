@@ -1,6 +1,6 @@
 //! Phase two of a removal.
 
-use crate::format::bucket::{CELLS, Cell, Hash, Tophash};
+use crate::format::bucket::{CELLS, Hash, Tophash};
 use crate::seam::Pages;
 
 use super::array::{Array, BucketIndex, Chain};
@@ -11,7 +11,10 @@ use super::plan::{Plan, cell_in};
 impl<P: Pages> Table<P> {
     /// Carries out a removal: does the grow work, then empties the cell. Only tophash words change, so a
     /// reader that has just found the entry still reads a whole cell (C4).
-    pub fn remove<H: Host<Pages = P>>(&mut self, host: &H, plan: Plan<P>, hash: Hash, existing: Cell) {
+    pub fn remove<H: Host<Pages = P>>(&mut self, host: &H, plan: Plan<P>, hash: Hash) {
+        let Some(existing) = plan.spot.existing else {
+            return debug_assert!(false, "a removal is prepared for a key that was found");
+        };
         self.begin(host, plan, hash);
         let array = &*self.geometry.array;
         let mut chain = prepared(Chain::at(array, hash.bucket(array.b())));

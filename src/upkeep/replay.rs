@@ -108,15 +108,14 @@ impl Replay {
         key: &[u8],
     ) -> Result<()> {
         let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
-        let existing = self.table.locate(&records, hash, key)?;
-        let cell = existing.as_ref().map(|(cell, _)| *cell);
+        let (spot, existing) = self.table.locate(&records, hash, key)?;
         let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
-        let plan = self.table.prepare_put(&self.host, &records, hash, cell, trigger)?;
+        let plan = self.table.prepare_put(&self.host, &records, hash, spot, trigger)?;
         let position = Position::from_offset(record.offset)
             .ok_or_else(|| Error::corrupt("log", record.offset, "a position below 8 TiB", record.offset))?;
-        self.table.put(&self.host, plan, hash, cell, position);
+        self.table.put(&self.host, plan, hash, position);
         segment.add_live(record.frame.bytes());
-        if let Some((_, old)) = existing {
+        if let Some(old) = existing {
             old.segment().remove_live(old.record_bytes());
         }
         Ok(())
@@ -124,7 +123,7 @@ impl Replay {
 
     fn remove(&mut self, pin: &Pin<'_>, offset: u64, hash: Hash, key: &[u8]) -> Result<()> {
         let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
-        let Some((cell, old)) = self.table.locate(&records, hash, key)? else {
+        let (spot, Some(old)) = self.table.locate(&records, hash, key)? else {
             return Err(Error::corrupt(
                 "remove record",
                 offset,
@@ -132,8 +131,8 @@ impl Replay {
                 "an absent key",
             ));
         };
-        let plan = self.table.prepare_remove(&self.host, &records, hash, cell)?;
-        self.table.remove(&self.host, plan, hash, cell);
+        let plan = self.table.prepare_remove(&self.host, &records, hash, spot)?;
+        self.table.remove(&self.host, plan, hash);
         old.segment().remove_live(old.record_bytes());
         Ok(())
     }

@@ -176,10 +176,9 @@ mod tests {
     fn append(log: &mut Vec<u8>, key: &[u8], value: &[u8]) -> u64 {
         let offset = AT + log.len() as u64;
         let frame = Frame::new(Kind::Put, key.len(), value.len()).unwrap();
-        log.extend_from_slice(frame.encode(key, value, salt(), offset).as_bytes());
-        log.extend_from_slice(key);
-        log.extend_from_slice(value);
-        log.resize(log.len().next_multiple_of(8), 0);
+        let mut record = vec![0; frame.bytes() as usize];
+        frame.encode(&mut record, key, value, salt(), offset, crc32c::crc32c_append);
+        log.extend_from_slice(&record);
         offset
     }
 
@@ -254,11 +253,13 @@ mod tests {
     #[test]
     fn heads_of_large_values_without_padding_cost_no_square() {
         let mut log = vec![0xff; 1 << 18];
+        let (value, mut record) = (vec![0; log.len()], vec![0; log.len()]);
         for at in (8..log.len() / 2).step_by(LARGE_HEADER_BYTES) {
-            let value_len = log.len() - at - LARGE_HEADER_BYTES - 3;
-            let frame = Frame::new(Kind::Put, 0, value_len).unwrap();
-            let head = frame.encode(b"", b"", salt(), AT + at as u64);
-            log[at..][..LARGE_HEADER_BYTES].copy_from_slice(head.as_bytes());
+            let value = &value[..log.len() - at - LARGE_HEADER_BYTES - 3];
+            let frame = Frame::new(Kind::Put, 0, value.len()).unwrap();
+            let record = &mut record[..frame.bytes() as usize];
+            frame.encode(record, b"", value, salt(), AT + at as u64, crc32c::crc32c_append);
+            log[at..][..LARGE_HEADER_BYTES].copy_from_slice(&record[..LARGE_HEADER_BYTES]);
         }
         let (found, asked) = walk(&log, true);
         assert!(matches!(found[1], Found::Record { value_whole: false, .. }), "{found:?}");

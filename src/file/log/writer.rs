@@ -13,7 +13,7 @@ use crate::file::log::Log;
 use crate::file::log::chain::Mark;
 use crate::file::log::segment::Segment;
 use crate::file::media::{Mapping, Media};
-use crate::file::region::{Appender, Region};
+use crate::file::region::{self, Appender, Region};
 use crate::file::space::{Extent, Space, Use, no_space};
 use crate::format::bucket::Position;
 use crate::format::header::{Identity, LogPosition};
@@ -234,8 +234,8 @@ impl LogWriter {
     /// Appends a record for which room was secured. Readers may see it once this returns.
     pub(crate) fn append(&mut self, frame: &Frame, key: &[u8], value: &[u8]) -> Position {
         let offset = self.write(frame, key, value);
-        // Release: who waits for durability measures by what was appended before.
-        self.appended.fetch_add(frame.bytes(), Ordering::Release);
+        // Release: who waits for durability measures by what was appended before. Nobody else stores.
+        self.appended.store(self.appended.load(Ordering::Relaxed) + frame.bytes(), Ordering::Release);
         Position::from_offset(offset).expect("records are aligned and segments lie below 8 TiB")
     }
 
@@ -253,16 +253,13 @@ impl LogWriter {
 
     fn write(&mut self, frame: &Frame, key: &[u8], value: &[u8]) -> u64 {
         let offset = self.tail;
-        let at = (offset - self.segment.offset()) as usize;
-        let head = frame.encode(key, value, self.segment.salt(), offset);
-        let (key_at, value_at) = (at + frame.header_bytes(), at + frame.header_bytes() + key.len());
-        let (end, padded_end) = (at + frame.unpadded_bytes(), at + frame.bytes() as usize);
+        let (at, len) = ((offset - self.segment.offset()) as usize, frame.bytes() as usize);
+        let salt = self.segment.salt();
         self.populate_ahead(offset + frame.bytes());
-        self.appender.write(at, head.as_bytes());
-        self.appender.write(key_at, key);
-        self.appender.write(value_at, value);
-        self.appender.write(end, &[0; 8][..padded_end - end]);
-        self.appender.publish(padded_end);
+        self.appender.compose(at, len, |record| {
+            frame.encode(record, key, value, salt, offset, region::crc32c);
+        });
+        self.appender.publish(at + len);
         self.tail = offset + frame.bytes();
         offset
     }

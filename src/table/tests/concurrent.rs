@@ -47,16 +47,16 @@ fn beside_a_writer(hash: fn(&[u8]) -> Hash, steps: u64, read: impl Fn(&HeapHost,
             let replace = random.below(4) == 0;
             let key = key(if replace { random.below(STAYING) } else { STAYING + random.below(range) });
             let hash = hash(&key);
-            let existing = table.locate(&records, hash, &key).unwrap().map(|(cell, _)| cell);
-            match existing {
-                Some(cell) if !replace && step / 2000 % 2 == 1 => {
-                    let plan = table.prepare_remove(&host, &records, hash, cell).unwrap();
-                    table.remove(&host, plan, hash, cell);
+            let (spot, found) = table.locate(&records, hash, &key).unwrap();
+            match found {
+                Some(_) if !replace && step / 2000 % 2 == 1 => {
+                    let plan = table.prepare_remove(&host, &records, hash, spot).unwrap();
+                    table.remove(&host, plan, hash);
                 }
                 _ => {
-                    let plan = table.prepare_put(&host, &records, hash, existing, Trigger::Live).unwrap();
+                    let plan = table.prepare_put(&host, &records, hash, spot, Trigger::Live).unwrap();
                     let position = records.append(&key, step, hash);
-                    table.put(&host, plan, hash, existing, position);
+                    table.put(&host, plan, hash, position);
                 }
             }
             if step % 300 == 299 && !table.growing() {

@@ -55,25 +55,25 @@ impl Rig {
 
     fn try_insert(&mut self, key: &[u8], value: u64, trigger: Trigger) -> Result<Option<super::Growth>> {
         let hash = (self.hash)(key);
-        let existing = self.table.locate(&self.records, hash, key)?.map(|(cell, _)| cell);
-        let plan = self.table.prepare_put(&self.host, &self.records, hash, existing, trigger)?;
+        let (spot, _) = self.table.locate(&self.records, hash, key)?;
+        let plan = self.table.prepare_put(&self.host, &self.records, hash, spot, trigger)?;
         let growth = plan.growth();
         let position = self.records.append(key, value, hash);
         self.host.carrying_out.store(true, Relaxed);
-        self.table.put(&self.host, plan, hash, existing, position);
+        self.table.put(&self.host, plan, hash, position);
         self.host.carrying_out.store(false, Relaxed);
         Ok(growth)
     }
 
     fn remove(&mut self, key: &[u8]) {
         let hash = (self.hash)(key);
-        let found = self.table.locate(&self.records, hash, key).unwrap();
+        let (spot, found) = self.table.locate(&self.records, hash, key).unwrap();
         let expected = self.model.remove(key);
-        assert_eq!(found.as_ref().map(|(_, record)| record.value), expected);
-        if let Some((cell, _)) = found {
-            let plan = self.table.prepare_remove(&self.host, &self.records, hash, cell).unwrap();
+        assert_eq!(found.as_ref().map(|record| record.value), expected);
+        if found.is_some() {
+            let plan = self.table.prepare_remove(&self.host, &self.records, hash, spot).unwrap();
             self.host.carrying_out.store(true, Relaxed);
-            self.table.remove(&self.host, plan, hash, cell);
+            self.table.remove(&self.host, plan, hash);
             self.host.carrying_out.store(false, Relaxed);
         }
     }

@@ -107,8 +107,8 @@ fn a_store_into_a_hole_on_a_full_disk_is_a_sigbus() {
     let file = open(&disk, Access::Write);
     file.punch(4096, 4096).unwrap();
     let mut appender = appender(&file, 0, 8192);
-    appender.write(0, &[2; 8]);
-    let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| appender.write(4096, &[2; 8])));
+    write(&mut appender, 0, &[2; 8]);
+    let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&mut appender, 4096, &[2; 8])));
     assert!(died.unwrap_err().downcast_ref::<String>().unwrap().starts_with("SIGBUS"));
     assert!(disk.contents(PATH).unwrap()[4096..] == [0; 4096]);
 }

@@ -51,3 +51,7 @@ fn power_cuts(disk: &SimDisk) -> Vec<Vec<u8>> {
 fn outcomes<T: Ord>(disk: &SimDisk, view: impl Fn(Vec<u8>) -> T) -> BTreeSet<T> {
     power_cuts(disk).into_iter().map(view).collect()
 }
+
+fn write(appender: &mut Appender, at: usize, bytes: &[u8]) {
+    appender.compose(at, bytes.len(), |to| to.copy_from_slice(bytes));
+}
