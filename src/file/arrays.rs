@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::file::media::{Mapping, Media};
+use crate::file::media::Media;
 use crate::file::pages::{IndexPages, Pager, Place};
 use crate::file::region::Region;
 use crate::file::space::{Space, Use, no_space};
@@ -46,10 +46,8 @@ impl Arrays for ArraySpace {
         };
         let pages = space.allocate(bytes, PAGE_BYTES, Use::Index)?;
         let sums = space.allocate(sums_bytes(bytes), PAGE_BYTES, Use::Index)?;
-        let region = self
-            .media
-            .map(Mapping::Private, pages.offset(), len)
-            .map_err(no_space("mapping a bucket array", bytes))?;
+        let region =
+            self.media.map_zeros(pages.offset(), len).map_err(no_space("mapping a bucket array", bytes))?;
         Ok(IndexPages::fresh(region, Some(Place { pages, sums }), &self.pager))
     }
 }

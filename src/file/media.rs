@@ -61,6 +61,10 @@ pub trait Media: sealed::Sealed + Send + Sync + Debug {
     fn sync(&self) -> io::Result<()>;
     /// Maps a page-aligned range that lies within the file.
     fn map(&self, mapping: Mapping, offset: u64, len: usize) -> io::Result<Region>;
+    /// Maps a page-aligned range of the file privately, where the file reads as zeros.
+    fn map_zeros(&self, offset: u64, len: usize) -> io::Result<Region> {
+        self.map(Mapping::Private, offset, len)
+    }
     /// Takes the file's advisory lock, for one writer or for any number of readers; false when it is held.
     fn try_lock(&self, access: Access) -> io::Result<bool>;
     /// Whether `path` still names this file.
@@ -193,6 +197,11 @@ impl Media for RealFile {
             }
             Mapping::Private => Region::private_of(&self.0, offset, len),
         }
+    }
+
+    /// Plain memory: nothing needs to be read first, and then copied when it is changed.
+    fn map_zeros(&self, offset: u64, len: usize) -> io::Result<Region> {
+        Region::zeros_of(&self.0, offset, len)
     }
 
     fn try_lock(&self, access: Access) -> io::Result<bool> {

@@ -10,6 +10,7 @@
 
 mod published;
 
+use std::fs::File;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ enum Owner {
     Raw(MmapRaw),
     /// `MAP_PRIVATE`, writable: the kernel never writes it back.
     Private(MmapMut),
+    /// Memory in place of a private mapping of `file` from `offset` on.
+    Zeros { map: MmapMut, file: File, offset: u64 },
     /// Memory of the heap: miri knows no mappings.
     #[cfg(miri)]
     Heap { _memory: Heap },
@@ -84,8 +87,20 @@ impl Region {
         Ok(Self::from_private(MmapOptions::new().len(len).no_reserve_swap().map_anon()?))
     }
 
+    /// Zeroed memory that stands for a private mapping of a part of `file` that reads as zeros. Copies that are dropped
+    /// are read from the file then.
+    #[cfg(not(miri))]
+    pub(crate) fn zeros_of(file: &File, offset: u64, len: usize) -> std::io::Result<Self> {
+        let file = file.try_clone()?;
+        let mut map = MmapOptions::new().len(len).no_reserve_swap().map_anon()?;
+        // A hint: where it is not taken, each page is faulted in by itself.
+        let _ = map.advise(Advice::HugePage);
+        let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
+        Ok(Region { base, len: map.len(), owner: Arc::new(Owner::Zeros { map, file, offset }) })
+    }
+
     /// Maps a part of `file` privately and for writing, whatever the file was opened for (C1, D11).
-    pub(crate) fn private_of(file: &std::fs::File, offset: u64, len: usize) -> std::io::Result<Self> {
+    pub(crate) fn private_of(file: &File, offset: u64, len: usize) -> std::io::Result<Self> {
         let mut options = MmapOptions::new();
         // SAFETY: the mapping is reached only through atomic words (Region) or as published records
         // (RecordMemory); the file's lock keeps other processes of this library from changing it (C16).
@@ -197,7 +212,9 @@ impl Region {
         let len = (offset + len - from).min(self.len - from);
         let _ = match &*self.owner {
             Owner::Raw(map) => map.advise_range(Advice::PopulateWrite, from, len),
-            Owner::Private(map) => map.advise_range(Advice::PopulateWrite, from, len),
+            Owner::Private(map) | Owner::Zeros { map, .. } => {
+                map.advise_range(Advice::PopulateWrite, from, len)
+            }
             #[cfg(miri)]
             Owner::Heap { .. } => Ok(()),
             #[cfg(any(feature = "sim", test))]
@@ -214,15 +231,36 @@ impl Region {
         if rustix::param::page_size() as u64 > PAGE_BYTES {
             return;
         }
-        if let Owner::Private(map) = &*self.owner {
-            // SAFETY: no reference into the region outlives a call, words are atomics; the caller (the checkpoint,
-            // under the writer lock) names only pages whose in-place copy in the file is durable and the same.
-            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len) };
+        match &*self.owner {
+            Owner::Private(map) => {
+                // SAFETY: no reference into the region outlives a call, words are atomics; the caller (the checkpoint,
+                // under the writer lock) names only pages whose in-place copy in the file is durable and the same.
+                let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len) };
+            }
+            #[cfg(not(miri))]
+            Owner::Zeros { file, offset: place, .. } => self.map_over(offset, len, file, *place),
+            _ => {}
         }
         #[cfg(any(feature = "sim", test))]
         if let Some(backing) = self.backing() {
             backing.reload(self, offset, len);
         }
+    }
+
+    /// Maps `len` bytes of the region at `offset` to their place in `file`, in which the region begins at `place`. If the
+    /// system has no more mappings to give, they stay as they are.
+    #[cfg(not(miri))]
+    fn map_over(&self, offset: usize, len: usize, file: &File, place: u64) {
+        use rustix::mm::{MapFlags, ProtFlags};
+        assert!(len <= self.len && offset <= self.len - len);
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: the range lies within this mapping, as just asserted, and goes with it; what holds for a dropped copy
+        // holds here: words are atomics, and the file says the same.
+        let _ = unsafe {
+            let address = self.base.as_ptr().add(offset);
+            rustix::mm::mmap(address.cast(), len, protection, flags, file, place + offset as u64)
+        };
     }
 
     /// Has the memory read as zeros in a forked child (C15).
