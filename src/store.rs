@@ -437,9 +437,8 @@ impl Store {
     fn write<'s, T>(&'s self, write: impl FnOnce(&'s Core) -> Result<T>) -> Result<T> {
         let done = write(&self.handle.core)?;
         match &self.handle.background {
-            Some(background) if self.core().upkeep_is_due() => background.wake(),
-            Some(_) => {}
-            None => drop(self.core().do_upkeep()),
+            Some(background) => background.wake(self.core()),
+            None => self.core().do_upkeep(),
         }
         Ok(done)
     }

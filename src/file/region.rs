@@ -401,6 +401,11 @@ impl RecordMemory {
         free.then(|| Appender { memory: self.clone() })
     }
 
+    /// Faults in what will be written next.
+    pub(crate) fn populate(&self, offset: usize, len: usize) {
+        self.region.populate_write(offset, len);
+    }
+
     /// The published records from `offset` on; `None` when it does not lie among them.
     #[inline]
     pub(crate) fn from(&self, offset: usize) -> Option<RecordBytes<'_>> {
@@ -497,11 +502,6 @@ impl Appender {
         let before = published.load(Ordering::Relaxed);
         // Release: pairs with the Acquire load in `published_end`.
         published.store(end.max(before), Ordering::Release);
-    }
-
-    /// Faults in what will be written next.
-    pub(crate) fn populate(&self, offset: usize, len: usize) {
-        self.memory.region.populate_write(offset, len);
     }
 }
 

@@ -83,13 +83,13 @@ pub(super) struct Files {
     pub(super) replayed: AtomicU64,
     /// Checkpoints take turns; held over the whole of one.
     pub(super) checkpointing: Mutex<()>,
-    /// Held while the background thread has space in hand that is neither the log's nor free: a spare segment on its
+    /// Held while a background thread has space in hand that is neither the log's nor free: a spare segment on its
     /// way to the log, or what no reader sees any more on its way back. Taken before the writer lock.
     pub(super) in_hand: Mutex<()>,
     pub(super) group: Group,
     pub(super) last_sync: Mutex<Instant>,
-    /// The log would like another spare segment; a hint from the writer to the background thread.
-    pub(super) wants_spare: AtomicBool,
+    /// The log would like space to be prepared; a hint from the writer to the background thread.
+    pub(super) wants_space: AtomicBool,
     /// Checkpoints that were due and failed.
     pub(super) failed_checkpoints: AtomicU64,
     /// After one of them: bytes appended at which to try again.
@@ -148,7 +148,7 @@ impl Core {
                     in_hand: Mutex::new(()),
                     group: Group::new(),
                     last_sync: Mutex::new(Instant::now()),
-                    wants_spare: AtomicBool::new(false),
+                    wants_space: AtomicBool::new(false),
                     failed_checkpoints: AtomicU64::new(0),
                     retry_at: AtomicU64::new(0),
                     closed: AtomicBool::new(false),

@@ -126,8 +126,10 @@ impl Core {
     fn finish_write(&self, files: &Files, writer: MutexGuard<'_, Writer>) -> Result<()> {
         self.count.store(writer.table.counters().count, Ordering::Relaxed);
         let appended = files.appended.load(Ordering::Acquire);
-        let wants_spare = writer.log.as_ref().is_some_and(LogWriter::wants_spare);
-        files.wants_spare.store(wants_spare, Ordering::Relaxed);
+        let wants_space = writer.log.as_ref().is_some_and(LogWriter::wants_space);
+        if wants_space != files.wants_space.load(Ordering::Relaxed) {
+            files.wants_space.store(wants_space, Ordering::Relaxed);
+        }
         drop(writer);
         match self.options.durability {
             Durability::Immediate if kept(Mutant::ImmediateWaits) => self.sync_to(files, appended),
@@ -274,14 +276,16 @@ impl Core {
         files.space.truncate().map_err(Error::io("truncating the file"))
     }
 
-    /// Whether the background thread has something to do.
-    pub(super) fn upkeep_is_due(&self) -> bool {
-        self.files
-            .as_ref()
-            .is_some_and(|files| files.wants_spare.load(Ordering::Relaxed) || self.checkpoint_is_due(files))
+    /// Whether log space should be prepared.
+    #[inline]
+    pub(super) fn preparation_is_due(&self) -> bool {
+        self.files.as_ref().is_some_and(|files| files.wants_space.load(Ordering::Relaxed))
     }
 
-    fn checkpoint_is_due(&self, files: &Files) -> bool {
+    /// Whether the log since the last checkpoint is long enough for another.
+    #[inline]
+    pub(super) fn checkpoint_is_due(&self) -> bool {
+        let Some(files) = &self.files else { return false };
         let appended = files.appended.load(Ordering::Acquire);
         let since = appended - files.checkpointed.load(Ordering::Relaxed).min(appended);
         if appended < files.retry_at.load(Ordering::Relaxed) {
@@ -305,28 +309,46 @@ impl Core {
         })
     }
 
-    /// What is due between writes: a checkpoint, a sync, a spare segment, what readers left behind. A checkpoint that
-    /// fails is counted (the store goes on with its log alone, and `stats` says so), and the write that can't go on
-    /// without it meets the error. Returns how long to wait for what is due next.
-    pub(super) fn do_upkeep(&self) -> Option<Duration> {
-        let files = self.files.as_ref()?;
-        if self.checkpoint_is_due(files) && self.run_checkpoint(files, false).is_err() {
-            files.failed_checkpoints.fetch_add(1, Ordering::Relaxed);
-            let appended = files.appended.load(Ordering::Acquire);
-            files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
+    /// What is due between the writes of a store without background threads.
+    pub(super) fn do_upkeep(&self) {
+        self.keep_durable();
+        let wants_space = self.preparation_is_due();
+        if wants_space || self.domain.waiting() > 0 {
+            self.prepare_ahead();
         }
+    }
+
+    /// Prepares the next log segment and what the writer comes to next in this one, and takes back what readers left
+    /// behind.
+    pub(super) fn prepare_ahead(&self) -> Option<Duration> {
+        let files = self.files.as_ref()?;
         let in_hand = files.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.spare_wanted());
-        if let Some(spare) = wanted.and_then(|source| source.prepare().ok())
-            && let Ok(mut writer) = self.writer.lock()
-            && let Some(log) = writer.log.as_mut()
-        {
-            log.add_spare(spare);
+        let wanted = || self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.space_wanted());
+        while let Some(wanted) = wanted() {
+            let Ok(space) = wanted.prepare() else { break };
+            if let Ok(mut writer) = self.writer.lock()
+                && let Some(log) = writer.log.as_mut()
+            {
+                log.take(space);
+            }
         }
         if self.domain.waiting() > 0 {
             self.domain.collect();
         }
         drop(in_hand);
+        None
+    }
+
+    /// Checkpoints and syncs where that is due. A checkpoint that fails is counted (the store goes on with its log alone,
+    /// and `stats` says so), and the write that can't go on without it meets the error. Returns how long to wait for what
+    /// is due next.
+    pub(super) fn keep_durable(&self) -> Option<Duration> {
+        let files = self.files.as_ref()?;
+        if self.checkpoint_is_due() && self.run_checkpoint(files, false).is_err() {
+            files.failed_checkpoints.fetch_add(1, Ordering::Relaxed);
+            let appended = files.appended.load(Ordering::Acquire);
+            files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
+        }
         let Durability::Interval(interval) = self.options.durability else { return None };
         let appended = files.appended.load(Ordering::Acquire);
         if appended == files.synced.load(Ordering::Acquire) {

@@ -25,7 +25,9 @@ use crate::mutants::{Mutant, kept};
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
 /// A new segment is this share of the log.
 const SEGMENTS_PER_LOG: u64 = 64;
-/// How much of a segment is faulted in ahead of the tail at a time.
+/// How much of a segment is made ready ahead of the tail at a time.
+const READY_BYTES: u64 = 4 << 20;
+/// How much the writer faults in by itself where nothing was made ready.
 const POPULATE_BYTES: u64 = 256 << 10;
 
 /// What an append is for.
@@ -41,6 +43,46 @@ pub(crate) enum Purpose {
 pub(crate) struct Spare {
     extent: Extent,
     region: Region,
+    /// Its beginning has been faulted in.
+    ready: bool,
+}
+
+impl Spare {
+    /// How much of it is faulted in before it is used.
+    fn ready_bytes(&self) -> u64 {
+        self.extent.bytes().min(READY_BYTES)
+    }
+}
+
+/// What is to be prepared for the log, by whoever has the time, without the writer lock.
+pub(crate) enum Wanted {
+    /// Another spare.
+    Spare(SpareSource),
+    /// The part of the present segment that the writer comes to next.
+    Ahead { segment: Arc<Segment>, from: u64, bytes: u64 },
+}
+
+/// What was prepared.
+pub(crate) enum Prepared {
+    Spare(Spare),
+    Ahead { segment: Arc<Segment>, end: u64 },
+}
+
+impl Wanted {
+    /// Takes as long as the file system takes.
+    pub(crate) fn prepare(self) -> Result<Prepared> {
+        match self {
+            Wanted::Spare(source) => {
+                let spare = source.prepare()?;
+                spare.region.populate_write(0, spare.ready_bytes() as usize);
+                Ok(Prepared::Spare(Spare { ready: true, ..spare }))
+            }
+            Wanted::Ahead { segment, from, bytes } => {
+                segment.memory().populate(from as usize, bytes as usize);
+                Ok(Prepared::Ahead { segment, end: from + bytes })
+            }
+        }
+    }
 }
 
 /// What spares are made of.
@@ -63,7 +105,7 @@ impl SpareSource {
             .media
             .map(Mapping::Shared, extent.offset(), self.bytes as usize)
             .map_err(no_space("mapping a log segment", self.bytes))?;
-        Ok(Spare { extent, region })
+        Ok(Spare { extent, region, ready: false })
     }
 }
 
@@ -205,20 +247,41 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Whether the next spare should be prepared now.
-    pub(crate) fn wants_spare(&self) -> bool {
+    /// Whether something should be prepared now.
+    pub(crate) fn wants_space(&self) -> bool {
+        self.wants_spare() || self.wants_ahead()
+    }
+
+    /// What should be prepared now.
+    pub(crate) fn space_wanted(&self) -> Option<Wanted> {
+        if self.wants_ahead() {
+            let from = self.populated.max(self.tail) - self.segment.offset();
+            let bytes = READY_BYTES.min(self.segment.bytes() - from);
+            return Some(Wanted::Ahead { segment: Arc::clone(&self.segment), from, bytes });
+        }
+        self.wants_spare().then(|| Wanted::Spare(self.spare_source()))
+    }
+
+    fn wants_spare(&self) -> bool {
         let used = self.tail - self.segment.offset();
-        self.epoch != 0 && self.spares.len() < 2 && used > self.segment.bytes() / 2
+        self.epoch != 0 && self.spares.len() < 2 && used > self.segment.bytes() / 4
     }
 
-    /// What to prepare the next spare from, on whatever thread has the time, without the writer lock.
-    pub(crate) fn spare_wanted(&self) -> Option<SpareSource> {
-        self.wants_spare().then(|| self.spare_source())
+    fn wants_ahead(&self) -> bool {
+        self.epoch != 0
+            && !self.needs_fresh_segment
+            && self.populated < (self.tail + READY_BYTES / 2).min(self.segment.end_offset())
     }
 
-    /// Takes a spare that was prepared meanwhile.
-    pub(crate) fn add_spare(&mut self, spare: Spare) {
-        self.spares.push(spare);
+    /// Takes what was prepared meanwhile.
+    pub(crate) fn take(&mut self, prepared: Prepared) {
+        match prepared {
+            Prepared::Spare(spare) => self.spares.push(spare),
+            Prepared::Ahead { segment, end } if Arc::ptr_eq(&segment, &self.segment) => {
+                self.populated = self.populated.max(segment.offset() + end);
+            }
+            Prepared::Ahead { .. } => {}
+        }
     }
 
     /// The spares, as (offset, bytes).
@@ -269,7 +332,7 @@ impl LogWriter {
         if end > self.populated {
             let from = self.tail - self.segment.offset();
             let bytes = (end - self.tail).max(POPULATE_BYTES).min(self.segment.bytes() - from);
-            self.appender.populate(from as usize, bytes as usize);
+            self.segment.memory().populate(from as usize, bytes as usize);
             self.populated = self.tail + bytes;
         }
     }
@@ -295,6 +358,7 @@ impl LogWriter {
             predecessor_end: self.tail,
         };
         let offset = spare.extent.offset();
+        let populated = if spare.ready { offset + spare.ready_bytes() } else { 0 };
         let segment = Segment::new(spare.region, Some(spare.extent), offset, head, &self.identity.file_id);
         let mut appender = segment.memory().appender().ok_or(Error::Reentrant)?;
         let identity = head.encode(&self.identity.file_id);
@@ -313,7 +377,7 @@ impl LogWriter {
         self.log.add(&pin, Arc::clone(&segment));
         self.log_bytes += segment.bytes();
         self.tail = offset + FIRST_RECORD;
-        self.populated = 0;
+        self.populated = populated;
         self.last_sequence = head.sequence;
         self.needs_fresh_segment = false;
         self.segment = segment;
