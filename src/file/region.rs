@@ -11,7 +11,7 @@
 mod published;
 
 use std::fs::File;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use crate::file::epoch::Pin;
+use crate::file::media::{Mapping, Media};
 use crate::format::PAGE_BYTES;
 use crate::seam::Words;
 
@@ -395,15 +396,27 @@ impl RecordMemory {
         RecordMemory { region, head_bytes, shared: Arc::new(Watermark { published, appender_taken }) }
     }
 
+    /// Bytes of the whole segment.
+    pub(crate) fn len(&self) -> usize {
+        self.region.len
+    }
+
     /// The one right to write here; `None` while another one exists.
     pub(crate) fn appender(&self) -> Option<Appender> {
         let free = !self.shared.appender_taken.swap(true, Ordering::Acquire);
-        free.then(|| Appender { memory: self.clone() })
+        free.then(|| Appender { memory: self.clone(), window: None })
     }
 
-    /// Faults in what will be written next.
-    pub(crate) fn populate(&self, offset: usize, len: usize) {
-        self.region.populate_write(offset, len);
+    /// Maps a part of the segment once more, for an appender to write through; `segment_offset` is where the segment
+    /// begins in the file.
+    pub(crate) fn window(
+        &self,
+        media: &dyn Media,
+        segment_offset: u64,
+        part: Range<usize>,
+    ) -> std::io::Result<Window> {
+        let region = media.map(Mapping::Shared, segment_offset + part.start as u64, part.len())?;
+        Ok(Window { region, start: part.start })
     }
 
     /// The published records from `offset` on; `None` when it does not lie among them.
@@ -427,61 +440,104 @@ impl RecordMemory {
     }
 }
 
+/// A part of a segment, mapped for writing alone. A sync makes each page that was written through a mapping read-only
+/// there, and interrupts every core that runs the process to tell it: 20 us a page, measured. So records are written
+/// through a small window that moves with the tail, and read through a mapping that was never written.
+#[derive(Clone)]
+pub(crate) struct Window {
+    region: Region,
+    /// Where in the segment it begins.
+    start: usize,
+}
+
+impl Window {
+    /// Where in the segment it ends.
+    pub(crate) fn end(&self) -> usize {
+        self.start + self.region.len
+    }
+
+    /// Whether a part of the segment lies within it.
+    #[inline]
+    pub(crate) fn covers(&self, at: usize, len: usize) -> bool {
+        at >= self.start && len <= self.region.len && at - self.start <= self.region.len - len
+    }
+
+    /// Faults in what will be written next.
+    pub(crate) fn populate(&self, at: usize, len: usize) {
+        self.region.populate_write(at - self.start, len);
+    }
+
+    /// Faults in all of it.
+    pub(crate) fn populate_all(&self) {
+        self.region.populate_write(0, self.region.len);
+    }
+
+    fn address(&self, at: usize) -> NonNull<u8> {
+        // SAFETY: every caller has asserted that the window covers `at`.
+        unsafe { self.region.base.add(at - self.start) }
+    }
+}
+
 /// Writes a segment's free space; there is one per segment at a time.
 pub(crate) struct Appender {
     memory: RecordMemory,
+    window: Option<Window>,
 }
 
 impl Appender {
+    /// The part of the segment that can be written now.
+    #[inline]
+    pub(crate) fn window(&self) -> Option<&Window> {
+        self.window.as_ref()
+    }
+
+    /// Moves on to another part of the segment; returns the one before.
+    pub(crate) fn move_to(&mut self, window: Window) -> Option<Window> {
+        self.window.replace(window)
+    }
+
     /// Has `compose` fill `len` bytes above the watermark, which may hold anything before.
     ///
     /// # Panics
-    /// When `at` lies below the watermark or the bytes don't fit: the log secures room before it appends.
+    /// When `at` lies below the watermark or the window does not cover it: the log sees to both before it appends.
     #[inline]
     pub(crate) fn compose(&mut self, at: usize, len: usize, compose: impl FnOnce(&mut [u8])) {
-        let memory = &self.memory;
-        assert!(at >= memory.shared.published.load(Ordering::Relaxed), "published records never change");
-        assert!(len <= memory.region.len && at <= memory.region.len - len);
+        let published = self.memory.shared.published.load(Ordering::Relaxed);
+        assert!(at >= published, "published records never change");
+        let window = self.window.as_ref().filter(|window| window.covers(at, len));
+        let Some(window) = window else { panic!("the window covers what is appended") };
         #[cfg(any(feature = "sim", test))]
-        if memory.region.backing().is_some() {
+        if window.region.backing().is_some() {
             // A kernel could write back, and a kill leave, any part of it: in several stores, for the simulated disk.
             let mut bytes = vec![0; len];
             compose(&mut bytes);
             let mut at = at;
             for part in bytes.chunks(len.div_ceil(4).next_multiple_of(8).max(8)) {
-                memory.region.store_simulated(at, part);
+                window.region.store_simulated(at - window.start, part);
                 at += part.len();
             }
             return;
         }
         // SAFETY: in bounds as just asserted. Readers get slices only of what lies behind the head and below the
         // watermark; `&mut self` of the only appender keeps other writers out. Any byte is a valid u8.
-        compose(unsafe { std::slice::from_raw_parts_mut(memory.region.base.as_ptr().add(at), len) });
+        compose(unsafe { std::slice::from_raw_parts_mut(window.address(at).as_ptr(), len) });
     }
 
-    /// Writes into the head.
+    /// Writes into the head, through a window that covers it.
     ///
     /// # Panics
-    /// When the bytes reach beyond the head.
-    pub(crate) fn write_head(&mut self, at: usize, bytes: &[u8]) {
+    /// When the bytes reach beyond the head or the window.
+    pub(crate) fn write_head(&mut self, head: &Window, at: usize, bytes: &[u8]) {
         let end = at.checked_add(bytes.len());
         assert!(end.is_some_and(|end| end <= self.memory.head_bytes), "records are not part of the head");
-        self.store(at, bytes);
-    }
-
-    /// Stores bytes where no reader looks.
-    fn store(&mut self, at: usize, bytes: &[u8]) {
-        assert!(bytes.len() <= self.memory.region.len && at <= self.memory.region.len - bytes.len());
+        assert!(head.covers(at, bytes.len()));
         #[cfg(any(feature = "sim", test))]
-        if self.memory.region.store_simulated(at, bytes) {
+        if head.region.store_simulated(at - head.start, bytes) {
             return;
         }
-        // SAFETY: in bounds as just asserted. Readers get slices only of what lies behind the head, where the callers
-        // do not write; `&mut self` of the only appender keeps other writers out.
-        unsafe {
-            let to = self.memory.region.base.as_ptr().add(at);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
-        }
+        // SAFETY: in bounds as just asserted. Readers get slices only of what lies behind the head; `&mut self` of the
+        // only appender keeps other writers out.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), head.address(at).as_ptr(), bytes.len()) };
     }
 
     /// Bytes above or below the watermark, for recovery to look at before it believes them.

@@ -11,7 +11,7 @@ use crate::file::log::chain::{Chain, ChainSegment};
 use crate::file::log::segment::Segment;
 use crate::file::media::{Mapping, Media};
 use crate::file::pages::{IndexPages, Page, Pager, Place};
-use crate::file::region::Appender;
+use crate::file::region::{Appender, RecordMemory};
 use crate::file::space::Space;
 use crate::file::sums::{Sums, SumsSource};
 use crate::file::sync::Syncer;
@@ -193,7 +193,8 @@ impl Reader {
         let bytes = usize::try_from(head.bytes)
             .map_err(|_| Error::corrupt("log segment", offset, "a size that fits the memory", head.bytes))?;
         let region = self.media.map(mapping, offset, bytes).map_err(Error::io("mapping a log segment"))?;
-        let segment = Segment::new(region, extent, offset, head, &self.header.identity.file_id);
+        let memory = RecordMemory::new(region, FIRST_RECORD as usize);
+        let segment = Segment::new(memory, extent, offset, head, &self.header.identity.file_id);
         let appender = segment.memory().appender().ok_or(Error::Reentrant)?;
         Ok((segment, appender))
     }

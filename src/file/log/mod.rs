@@ -6,12 +6,14 @@
 //!
 //! * [`segment`]: one segment, its mapping and its live bytes.
 //! * [`directory`]: from a file offset to the segment.
+//! * [`spare`]: space made ready ahead of the writer.
 //! * [`writer`]: appending, moving on to the next segment, sync marks.
 //! * [`chain`]: walking the log after a crash, and telling a torn tail from damage (D4).
 
 pub(crate) mod chain;
 pub(crate) mod directory;
 pub(crate) mod segment;
+pub(crate) mod spare;
 pub(crate) mod writer;
 
 use std::sync::Arc;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::file::region::{RecordMemory, Region};
+use crate::file::region::RecordMemory;
 use crate::file::space::Extent;
 use crate::format::catalog::SegmentExtent;
 use crate::format::record::Salt;
-use crate::format::segment::{FIRST_RECORD, SegmentHead};
+use crate::format::segment::SegmentHead;
 use crate::mutants::{Mutant, kept};
 
 /// A mapped segment; its place in the log never changes.
@@ -29,15 +29,15 @@ struct Live(AtomicU64);
 
 impl Segment {
     pub(crate) fn new(
-        region: Region,
+        memory: RecordMemory,
         extent: Option<Extent>,
         offset: u64,
         head: SegmentHead,
         file_id: &[u8; 16],
     ) -> Arc<Self> {
-        let bytes = region.len() as u64;
+        let bytes = memory.len() as u64;
         Arc::new(Segment {
-            memory: RecordMemory::new(region, FIRST_RECORD as usize),
+            memory,
             _extent: extent,
             offset,
             bytes,

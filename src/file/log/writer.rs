@@ -12,21 +12,22 @@ use crate::file::epoch::Domain;
 use crate::file::log::Log;
 use crate::file::log::chain::Mark;
 use crate::file::log::segment::Segment;
-use crate::file::media::{Mapping, Media};
-use crate::file::region::{self, Appender, Region};
-use crate::file::space::{Extent, Space, Use, no_space};
+use crate::file::log::spare::{Prepared, Spare, SpareSource, Wanted, next_window_at, wants_next};
+use crate::file::media::Media;
+use crate::file::region::{self, Appender, Window};
+use crate::file::space::{Space, no_space};
 use crate::format::bucket::Position;
 use crate::format::header::{Identity, LogPosition};
 use crate::format::record::{Frame, Kind, SYNC_MARK_BYTES};
-use crate::format::segment::{FIRST_RECORD, IDENTITY_AT, LINK_AT, Link, SEGMENT_UNIT_BYTES, SegmentHead};
+use crate::format::segment::{
+    FIRST_RECORD, IDENTITY_AT, LINK_AT, LINK_BYTES, Link, SEGMENT_UNIT_BYTES, SegmentHead,
+};
 use crate::mutants::{Mutant, kept};
 
 /// Segments grow with the log up to this size.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
 /// A new segment is this share of the log.
 const SEGMENTS_PER_LOG: u64 = 64;
-/// How much of a segment is made ready ahead of the tail at a time.
-const READY_BYTES: u64 = 4 << 20;
 /// How much the writer faults in by itself where nothing was made ready.
 const POPULATE_BYTES: u64 = 256 << 10;
 
@@ -39,76 +40,6 @@ pub(crate) enum Purpose {
     Free,
 }
 
-/// A segment's space, allocated and mapped before it is needed.
-pub(crate) struct Spare {
-    extent: Extent,
-    region: Region,
-    /// Its beginning has been faulted in.
-    ready: bool,
-}
-
-impl Spare {
-    /// How much of it is faulted in before it is used.
-    fn ready_bytes(&self) -> u64 {
-        self.extent.bytes().min(READY_BYTES)
-    }
-}
-
-/// What is to be prepared for the log, by whoever has the time, without the writer lock.
-pub(crate) enum Wanted {
-    /// Another spare.
-    Spare(SpareSource),
-    /// The part of the present segment that the writer comes to next.
-    Ahead { segment: Arc<Segment>, from: u64, bytes: u64 },
-}
-
-/// What was prepared.
-pub(crate) enum Prepared {
-    Spare(Spare),
-    Ahead { segment: Arc<Segment>, end: u64 },
-}
-
-impl Wanted {
-    /// Takes as long as the file system takes.
-    pub(crate) fn prepare(self) -> Result<Prepared> {
-        match self {
-            Wanted::Spare(source) => {
-                let spare = source.prepare()?;
-                spare.region.populate_write(0, spare.ready_bytes() as usize);
-                Ok(Prepared::Spare(Spare { ready: true, ..spare }))
-            }
-            Wanted::Ahead { segment, from, bytes } => {
-                segment.memory().populate(from as usize, bytes as usize);
-                Ok(Prepared::Ahead { segment, end: from + bytes })
-            }
-        }
-    }
-}
-
-/// What spares are made of.
-pub(crate) struct SpareSource {
-    media: Arc<dyn Media>,
-    space: Arc<Space>,
-    bytes: u64,
-}
-
-impl SpareSource {
-    fn with_room_for(mut self, bytes: u64) -> Self {
-        self.bytes = bytes.next_multiple_of(SEGMENT_UNIT_BYTES);
-        self
-    }
-
-    /// Allocates and maps a segment. Takes as long as the file system takes.
-    pub(crate) fn prepare(&self) -> Result<Spare> {
-        let extent = self.space.allocate(self.bytes, SEGMENT_UNIT_BYTES, Use::Log)?;
-        let region = self
-            .media
-            .map(Mapping::Shared, extent.offset(), self.bytes as usize)
-            .map_err(no_space("mapping a log segment", self.bytes))?;
-        Ok(Spare { extent, region, ready: false })
-    }
-}
-
 /// The writing end of the log; behind the writer lock.
 pub(crate) struct LogWriter {
     log: Arc<Log>,
@@ -118,6 +49,10 @@ pub(crate) struct LogWriter {
     identity: Identity,
     segment: Arc<Segment>,
     appender: Appender,
+    /// The head of the segment; mapped when the session begins.
+    head: Option<Window>,
+    /// The window behind the appender's, once it is prepared.
+    next_window: Option<Window>,
     /// File offset behind the last record.
     tail: u64,
     /// Faulted in up to here.
@@ -167,6 +102,8 @@ impl LogWriter {
             identity,
             segment: end.segment,
             appender,
+            head: None,
+            next_window: None,
             tail: end.tail,
             populated: 0,
             epoch: 0,
@@ -185,6 +122,8 @@ impl LogWriter {
         if !self.needs_fresh_segment && rest > 0 && kept(Mutant::RestOfSegmentAllocated) {
             self.media.allocate(self.tail, rest).map_err(no_space("a log segment", rest))?;
         }
+        let source = self.spare_source();
+        self.head = Some(source.head(self.segment.memory(), self.segment.offset())?);
         self.epoch = epoch;
         Ok(())
     }
@@ -216,12 +155,13 @@ impl LogWriter {
             self.secure_reserve()?;
         }
         if !self.needs_fresh_segment && self.tail + bytes <= self.segment.end_offset() {
-            return Ok(());
+            return self.cover(bytes);
         }
         let needed = FIRST_RECORD + bytes;
         if needed > self.next_segment_bytes() {
             let spare = self.spare_source().with_room_for(needed).prepare()?;
-            return self.move_on(spare);
+            self.move_on(spare)?;
+            return self.cover(bytes);
         }
         // Whatever adds to the store leaves a spare behind.
         let spares = if keeps_reserve { 2 } else { 1 };
@@ -235,7 +175,38 @@ impl LogWriter {
             Some(index) => self.spares.remove(index),
             None => self.spare_source().prepare()?,
         };
-        self.move_on(spare)
+        self.move_on(spare)?;
+        self.cover(bytes)
+    }
+
+    /// Makes sure that the window covers the next `bytes`.
+    #[inline]
+    fn cover(&mut self, bytes: u64) -> Result<()> {
+        let at = (self.tail - self.segment.offset()) as usize;
+        let covers = |window: &Window| window.covers(at, bytes as usize);
+        if self.appender.window().is_some_and(covers) {
+            return Ok(());
+        }
+        self.move_window(at as u64, bytes)
+    }
+
+    #[cold]
+    fn move_window(&mut self, at: u64, bytes: u64) -> Result<()> {
+        let window = match self.next_window.take().filter(|next| next.covers(at as usize, bytes as usize)) {
+            Some(prepared) => {
+                self.populated = self.segment.offset() + prepared.end() as u64;
+                prepared
+            }
+            None => {
+                let (memory, offset) = (self.segment.memory(), self.segment.offset());
+                self.spare_source().window(memory, offset, at, bytes)?
+            }
+        };
+        // Unmapping takes its time, and is left to the background thread.
+        if let Some(before) = self.appender.move_to(window) {
+            self.domain.retire(before);
+        }
+        Ok(())
     }
 
     /// Makes sure that there is a reserve which operations that add to the store leave alone (D9).
@@ -248,39 +219,62 @@ impl LogWriter {
     }
 
     /// Whether something should be prepared now.
+    #[inline]
     pub(crate) fn wants_space(&self) -> bool {
-        self.wants_spare() || self.wants_ahead()
+        let used = self.tail - self.segment.offset();
+        let wants_spare = self.spares.len() < 2 && used > self.segment.bytes() / 4;
+        self.epoch != 0 && (wants_spare || self.wants_window())
     }
 
     /// What should be prepared now.
     pub(crate) fn space_wanted(&self) -> Option<Wanted> {
-        if self.wants_ahead() {
-            let from = self.populated.max(self.tail) - self.segment.offset();
-            let bytes = READY_BYTES.min(self.segment.bytes() - from);
-            return Some(Wanted::Ahead { segment: Arc::clone(&self.segment), from, bytes });
+        if !self.wants_space() {
+            return None;
         }
-        self.wants_spare().then(|| Wanted::Spare(self.spare_source()))
+        if !self.wants_window() {
+            return Some(Wanted::Spare(self.spare_source()));
+        }
+        let end = self.appender.window().map_or(0, |window| window.end() as u64);
+        Some(match next_window_at(end, self.segment.bytes()) {
+            Some(at) => {
+                Wanted::Window { source: self.spare_source(), segment: Arc::clone(&self.segment), at }
+            }
+            None => {
+                let spare = self.spares.first()?;
+                Wanted::Ready { window: spare.window.clone(), spare_offset: spare.extent.offset() }
+            }
+        })
     }
 
-    fn wants_spare(&self) -> bool {
-        let used = self.tail - self.segment.offset();
-        self.epoch != 0 && self.spares.len() < 2 && used > self.segment.bytes() / 4
-    }
-
-    fn wants_ahead(&self) -> bool {
-        self.epoch != 0
-            && !self.needs_fresh_segment
-            && self.populated < (self.tail + READY_BYTES / 2).min(self.segment.end_offset())
+    /// Whether the window, or the one that the next segment begins with, should be prepared.
+    fn wants_window(&self) -> bool {
+        let Some(window) = self.appender.window().filter(|_| !self.needs_fresh_segment) else { return false };
+        let end = window.end() as u64;
+        let missing = match next_window_at(end, self.segment.bytes()) {
+            Some(_) => self.next_window.is_none(),
+            None => self.spares.first().is_some_and(|spare| !spare.ready),
+        };
+        missing && wants_next((self.segment.offset() + end).saturating_sub(self.tail))
     }
 
     /// Takes what was prepared meanwhile.
     pub(crate) fn take(&mut self, prepared: Prepared) {
         match prepared {
             Prepared::Spare(spare) => self.spares.push(spare),
-            Prepared::Ahead { segment, end } if Arc::ptr_eq(&segment, &self.segment) => {
-                self.populated = self.populated.max(segment.offset() + end);
+            Prepared::Window { window, segment } => {
+                // The writer may have gone past it.
+                if Arc::ptr_eq(&segment, &self.segment)
+                    && self.appender.window().is_some_and(|now| now.end() < window.end())
+                {
+                    self.next_window = Some(window);
+                }
             }
-            Prepared::Ahead { .. } => {}
+            Prepared::Ready { spare_offset } => {
+                let same = |spare: &&mut Spare| spare.extent.offset() == spare_offset;
+                if let Some(spare) = self.spares.iter_mut().find(same) {
+                    spare.ready = true;
+                }
+            }
         }
     }
 
@@ -305,7 +299,8 @@ impl LogWriter {
     /// Appends a mark that says how far the log is durable, if there is room. A mark makes nothing dirty by itself,
     /// and none is missed where none fits (D4).
     pub(crate) fn append_mark(&mut self, mark: Mark) {
-        if self.needs_fresh_segment || self.tail + SYNC_MARK_BYTES > self.segment.end_offset() {
+        let room = !self.needs_fresh_segment && self.tail + SYNC_MARK_BYTES <= self.segment.end_offset();
+        if !room || self.cover(SYNC_MARK_BYTES).is_err() {
             return;
         }
         let value = mark.encode(&self.identity.log_secret, self.tail);
@@ -330,9 +325,10 @@ impl LogWriter {
     /// Faults the segment in ahead of the tail, many pages at a time.
     fn populate_ahead(&mut self, end: u64) {
         if end > self.populated {
+            let Some(window) = self.appender.window() else { return };
             let from = self.tail - self.segment.offset();
-            let bytes = (end - self.tail).max(POPULATE_BYTES).min(self.segment.bytes() - from);
-            self.segment.memory().populate(from as usize, bytes as usize);
+            let bytes = (end - self.tail).max(POPULATE_BYTES).min(window.end() as u64 - from);
+            window.populate(from as usize, bytes as usize);
             self.populated = self.tail + bytes;
         }
     }
@@ -358,21 +354,25 @@ impl LogWriter {
             predecessor_end: self.tail,
         };
         let offset = spare.extent.offset();
-        let populated = if spare.ready { offset + spare.ready_bytes() } else { 0 };
-        let segment = Segment::new(spare.region, Some(spare.extent), offset, head, &self.identity.file_id);
+        let populated = if spare.ready { offset + spare.window.end() as u64 } else { 0 };
+        let segment = Segment::new(spare.memory, Some(spare.extent), offset, head, &self.identity.file_id);
         let mut appender = segment.memory().appender().ok_or(Error::Reentrant)?;
+        let old_head = match self.head.replace(spare.head.clone()) {
+            Some(head) => head,
+            None => self.spare_source().head(self.segment.memory(), self.segment.offset())?,
+        };
         let identity = head.encode(&self.identity.file_id);
         let copies = if kept(Mutant::IdentityTwice) { 2 } else { 1 };
-        IDENTITY_AT.iter().take(copies).for_each(|&at| appender.write_head(at, &identity));
+        IDENTITY_AT.iter().take(copies).for_each(|&at| appender.write_head(&spare.head, at, &identity));
         // Whatever links the space held before must not lead anywhere.
         if kept(Mutant::OldLinksCleared) {
-            LINK_AT.iter().for_each(|&at| appender.write_head(at, &[0; crate::format::segment::LINK_BYTES]));
+            LINK_AT.iter().for_each(|&at| appender.write_head(&spare.head, at, &[0; LINK_BYTES]));
         }
 
         let link = Link { next: offset, sequence: head.sequence, epoch: head.epoch };
         let link = link.encode(&self.identity.file_id);
         let copies = if kept(Mutant::LinkTwice) { 2 } else { 1 };
-        LINK_AT.iter().take(copies).for_each(|&at| self.appender.write_head(at, &link));
+        LINK_AT.iter().take(copies).for_each(|&at| self.appender.write_head(&old_head, at, &link));
 
         self.log.add(&pin, Arc::clone(&segment));
         self.log_bytes += segment.bytes();
@@ -381,7 +381,10 @@ impl LogWriter {
         self.last_sequence = head.sequence;
         self.needs_fresh_segment = false;
         self.segment = segment;
-        self.appender = appender;
+        appender.move_to(spare.window);
+        // Unmapping takes its time, and is left to the background thread.
+        let before = std::mem::replace(&mut self.appender, appender);
+        self.domain.retire((before, old_head, self.next_window.take()));
         Ok(())
     }
 }

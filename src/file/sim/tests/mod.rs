@@ -38,7 +38,11 @@ fn open(disk: &SimDisk, access: Access) -> Arc<dyn Media> {
 }
 
 fn appender(file: &Arc<dyn Media>, offset: u64, len: usize) -> Appender {
-    RecordMemory::new(file.map(Mapping::Shared, offset, len).unwrap(), 0).appender().unwrap()
+    let memory = RecordMemory::new(file.map(Mapping::Shared, offset, len).unwrap(), 0);
+    let window = memory.window(&**file, offset, 0..len).unwrap();
+    let mut appender = memory.appender().unwrap();
+    assert!(appender.move_to(window).is_none());
+    appender
 }
 
 /// What power cuts at this moment leave of the file, one for each seed.
