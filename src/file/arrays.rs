@@ -1,6 +1,7 @@
 //! Where bucket arrays come from: extents of the file, or plain memory in a read-only open.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::file::media::Media;
@@ -17,11 +18,59 @@ pub(crate) struct ArraySpace {
     /// None in a read-only open, whose arrays live in memory alone (D17).
     space: Option<Arc<Space>>,
     pager: Arc<Pager>,
+    /// The main run that the next growth takes, reserved ahead of it: making space ready waits for the file system.
+    ahead: Mutex<Option<IndexPages>>,
+    /// How far that is: its bytes, or more precisely what [`progress`] makes of them. Relaxed: a hint.
+    progress: AtomicU64,
+}
+
+/// What was done for a run of so many bytes, which are whole pages, in one number.
+fn progress(bytes: u64, populated: bool) -> u64 {
+    bytes + 1 + u64::from(populated)
 }
 
 impl ArraySpace {
     pub(crate) fn new(media: Arc<dyn Media>, space: Option<Arc<Space>>, pager: Arc<Pager>) -> Self {
-        ArraySpace { media, space, pager }
+        ArraySpace { media, space, pager, ahead: Mutex::new(None), progress: AtomicU64::new(0) }
+    }
+
+    /// Whether a run of `bytes` should be reserved ahead, and its memory provided where it is needed soon.
+    #[inline]
+    pub(crate) fn wants_ahead(&self, bytes: u64, soon: bool) -> bool {
+        let done = self.progress.load(Ordering::Relaxed);
+        done < progress(bytes, soon) || done > progress(bytes, true)
+    }
+
+    /// Reserves a run of `bytes` for the growth to come, and provides its memory where it is needed soon. What fails is
+    /// tried again by the growth itself. `between` is called between steps.
+    pub(crate) fn reserve_ahead(&self, bytes: u64, soon: bool, between: impl FnMut()) {
+        let ready = self.take_ahead(bytes).or_else(|| {
+            self.drop_ahead();
+            self.reserve_now(bytes).ok()
+        });
+        if soon && let Some(pages) = ready.as_ref().filter(|_| bytes <= self.pager.limit_bytes() / 4) {
+            pages.provide_memory(between);
+        }
+        *self.lock_ahead() = ready;
+        self.progress.store(progress(bytes, soon), Ordering::Relaxed);
+    }
+
+    /// Gives back what was reserved ahead.
+    pub(crate) fn drop_ahead(&self) {
+        *self.lock_ahead() = None;
+    }
+
+    /// The run that was reserved ahead.
+    pub(crate) fn ahead(&self) -> Option<IndexPages> {
+        self.lock_ahead().clone()
+    }
+
+    fn take_ahead(&self, bytes: u64) -> Option<IndexPages> {
+        self.lock_ahead().take_if(|pages| pages.bytes() == bytes)
+    }
+
+    fn lock_ahead(&self) -> MutexGuard<'_, Option<IndexPages>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What all pages of the store share.
@@ -35,6 +84,15 @@ impl Arrays for ArraySpace {
 
     fn reserve(&self, bytes: u64) -> Result<IndexPages> {
         let bytes = page_round_up(bytes);
+        match self.take_ahead(bytes) {
+            Some(pages) => Ok(pages),
+            None => self.reserve_now(bytes),
+        }
+    }
+}
+
+impl ArraySpace {
+    fn reserve_now(&self, bytes: u64) -> Result<IndexPages> {
         let len = usize::try_from(bytes).map_err(|_| Error::TooLarge {
             what: "a bucket array",
             len: bytes,

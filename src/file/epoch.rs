@@ -12,7 +12,6 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError, Weak};
 
-
 use crate::file::barrier::{self, Barrier};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, OnceLock, thread_local};

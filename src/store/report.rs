@@ -122,6 +122,7 @@ impl Core {
         parts.extend(
             writer.log.iter().flat_map(LogWriter::spares).map(|spare| Part::new(spare, "spare log segment")),
         );
+        parts.extend(self.arrays.ahead().iter().flat_map(extents::of_pages));
         parts.extend(unused.into_iter().map(|free| Part::new(free, extents::FREE)));
         (parts, nothing_retired.then_some(end))
     }

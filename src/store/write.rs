@@ -17,7 +17,7 @@ use crate::mutants::{Mutant, kept};
 use crate::options::Durability;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::value::Value;
-use crate::table::{Array, Growth, Trigger};
+use crate::table::{Array, Growth, NextArray, Table, Trigger};
 
 /// Checkpoint after this much log, unless an option or a large table says otherwise. Of a million entries, killed while
 /// they were put in: opening took 60 ms with 8 MiB, 120 ms with 16, 175 ms with 32, and filling was no slower.
@@ -126,7 +126,8 @@ impl Core {
     fn finish_write(&self, files: &Files, writer: MutexGuard<'_, Writer>) -> Result<()> {
         self.count.store(writer.table.counters().count, Ordering::Relaxed);
         let appended = files.appended.load(Ordering::Acquire);
-        let wants_space = writer.log.as_ref().is_some_and(LogWriter::wants_space);
+        let wants_space = writer.log.as_ref().is_some_and(LogWriter::wants_space)
+            || self.array_wanted(&writer.table).is_some();
         if wants_space != files.wants_space.load(Ordering::Relaxed) {
             files.wants_space.store(wants_space, Ordering::Relaxed);
         }
@@ -272,6 +273,7 @@ impl Core {
         }
         self.run_checkpoint(files, true)?;
         self.lock_writer()?.log()?.drop_spares();
+        self.arrays.drop_ahead();
         self.domain.collect();
         files.space.truncate().map_err(Error::io("truncating the file"))
     }
@@ -323,6 +325,19 @@ impl Core {
     pub(super) fn prepare_ahead(&self) -> Option<Duration> {
         let files = self.files.as_ref()?;
         let in_hand = files.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        self.prepare_log();
+        let array = self.writer.lock().ok().and_then(|writer| self.array_wanted(&writer.table));
+        if let Some(array) = array {
+            self.arrays.reserve_ahead(array.bytes, array.imminent, || self.prepare_log());
+        }
+        if self.domain.waiting() > 0 {
+            self.domain.collect();
+        }
+        drop(in_hand);
+        None
+    }
+
+    fn prepare_log(&self) {
         let wanted = || self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.space_wanted());
         while let Some(wanted) = wanted() {
             let Ok(space) = wanted.prepare() else { break };
@@ -332,11 +347,13 @@ impl Core {
                 log.take(space);
             }
         }
-        if self.domain.waiting() > 0 {
-            self.domain.collect();
-        }
-        drop(in_hand);
-        None
+    }
+
+    /// The array to be reserved ahead of a growth. A store without background threads reserves it when it grows.
+    #[inline]
+    fn array_wanted(&self, table: &Table<IndexPages>) -> Option<NextArray> {
+        let next = table.next_array().filter(|_| self.options.background)?;
+        self.arrays.wants_ahead(next.bytes, next.imminent).then_some(next)
     }
 
     /// Checkpoints and syncs where that is due. A checkpoint that fails is counted (the store goes on with its log alone,

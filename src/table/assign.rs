@@ -23,6 +23,15 @@ pub struct Table<P> {
     pub(super) passed: Vec<BucketIndex>,
 }
 
+/// The array that a growth will need.
+#[derive(Clone, Copy)]
+pub struct NextArray {
+    /// Its main run.
+    pub bytes: u64,
+    /// It is needed soon.
+    pub imminent: bool,
+}
+
 impl<P: Pages> Table<P> {
     /// The table that a file describes. What the header says is checked against the arrays.
     pub fn from_parts(geometry: Geometry<P>, counters: Counters, load_factor: LoadFactor) -> Result<Self> {
@@ -72,6 +81,15 @@ impl<P: Pages> Table<P> {
     /// Whether a growth is under way.
     pub fn growing(&self) -> bool {
         self.geometry.old.is_some()
+    }
+
+    /// What the next doubling will need, while it is near.
+    #[inline]
+    pub fn next_array(&self) -> Option<NextArray> {
+        let b = self.geometry.array.b();
+        let sixteenths = self.load_factor.sixteenths(self.counters.count, b);
+        let near = sixteenths >= 12 && b < super::MAX_B && !self.growing();
+        near.then(|| NextArray { bytes: Array::<P>::main_bytes(b + 1), imminent: sixteenths >= 15 })
     }
 
     /// Where the key is now, or would go, and its record if it has one.

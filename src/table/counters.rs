@@ -88,6 +88,13 @@ impl LoadFactor {
         count > CELLS as u64 && u128::from(count) * 100 > most
     }
 
+    /// How near `count` entries in 2^b buckets are to a doubling, in sixteenths of what the table takes.
+    #[inline]
+    pub(super) fn sixteenths(self, count: u64, b: u8) -> u64 {
+        let most = (u64::from(self.hundredths) << b).max(100);
+        count.saturating_mul(1600) / most
+    }
+
     /// The growth that inserting one more key into a table that is not growing asks for.
     pub(super) fn growth_due(self, counters: &Counters, b: u8) -> Option<Growth> {
         if self.over(counters.count.saturating_add(1), b) {

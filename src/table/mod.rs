@@ -74,7 +74,7 @@ mod tests;
 #[cfg(test)]
 pub use array::BucketIndex;
 pub use array::{Array, MAX_B};
-pub use assign::Table;
+pub use assign::{NextArray, Table};
 #[cfg(test)]
 pub use check::Fault;
 pub use check::{WhichArray, check};

@@ -2,7 +2,7 @@
 
 use crate::error::{Detail, Result};
 use crate::file::media::Media;
-use crate::file::pages::IndexPages;
+use crate::file::pages::{IndexPages, Place};
 use crate::format::catalog::{ArrayRole, sums_bytes};
 use crate::format::header::Header;
 use crate::format::journal::journal_bytes;
@@ -38,14 +38,16 @@ pub(crate) fn slots() -> Part {
 pub(crate) fn of_arrays(geometry: &Geometry<IndexPages>) -> Vec<Part> {
     let arrays = [Some(&geometry.array), geometry.old.as_ref().map(|old| &old.array)];
     let pages = arrays.into_iter().flatten().flat_map(|a| std::iter::once(a.main()).chain(a.chunks()));
-    let parts = pages.filter_map(|pages| pages.place()).flat_map(|place| {
-        let (pages, sums) = (&place.pages, &place.sums);
-        [
-            Part::new((pages.offset(), pages.bytes()), "bucket array"),
-            Part::new((sums.offset(), sums.bytes()), "page checksums"),
-        ]
-    });
-    parts.collect()
+    pages.flat_map(of_pages).collect()
+}
+
+/// The extents of one run of pages.
+pub(crate) fn of_pages(pages: &IndexPages) -> Vec<Part> {
+    let Some(Place { pages, sums }) = pages.place() else { return Vec::new() };
+    vec![
+        Part::new((pages.offset(), pages.bytes()), "bucket array"),
+        Part::new((sums.offset(), sums.bytes()), "page checksums"),
+    ]
 }
 
 /// What a header names, itself included.
