@@ -220,7 +220,7 @@ impl Options {
     }
 
     /// Checkpoint whenever the log has grown by this many bytes since the last one. What is replayed after a crash
-    /// is about this much. Unless told otherwise, 8 MiB or half the size of the bucket array, what is more.
+    /// is about this much. Unless told otherwise, 16 MiB or half the size of the bucket array, what is more.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

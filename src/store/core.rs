@@ -1,5 +1,6 @@
 //! The open file: what readers load without a lock, and the writer behind its lock.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,16 +45,29 @@ pub(crate) struct Core {
     pub(super) hash_kind: HashKind,
     pub(super) arrays: ArraySpace,
     /// Entries in the table. Stored by the writer (Relaxed: it is a number alone, nothing is read because of it).
-    pub(super) count: AtomicU64,
+    count: Apart<AtomicU64>,
     /// The header that the file was opened with.
     pub(super) opened_with: Header,
     /// Opening found a log to replay or a journal to put in place.
     pub(super) recovered: bool,
     /// Bytes of the log that opening replayed.
     pub(super) replayed_bytes: u64,
-    pub(super) writer: Mutex<Writer>,
+    pub(super) writer: Apart<Mutex<Writer>>,
     /// What a read-only store does not have.
-    pub(super) files: Option<Files>,
+    pub(super) files: Apart<Option<Files>>,
+}
+
+/// What every write changes, on cache lines of its own: a reader's core would have to fetch what lies beside it again.
+#[repr(align(128))]
+pub(super) struct Apart<T>(T);
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 /// What only the writer has: the table and the end of the log.
@@ -169,12 +183,12 @@ impl Core {
             hasher: parts.hasher,
             hash_kind: parts.hash_kind,
             arrays,
-            count: AtomicU64::new(table.counters().count),
+            count: Apart(AtomicU64::new(table.counters().count)),
             opened_with: header,
             replayed_bytes: parts.replayed_bytes,
             recovered: parts.unclean || parts.replayed_bytes > 0,
-            writer: Mutex::new(Writer { table, log: log_writer }),
-            files,
+            writer: Apart(Mutex::new(Writer { table, log: log_writer })),
+            files: Apart(files),
         })
     }
 
@@ -184,6 +198,12 @@ impl Core {
 
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Tells readers how many entries there are. The caller holds the writer lock.
+    #[inline]
+    pub(super) fn set_count(&self, count: u64) {
+        self.count.store(count, Ordering::Relaxed);
     }
 
     #[inline]
@@ -262,7 +282,7 @@ impl Core {
 impl Drop for Core {
     fn drop(&mut self) {
         // Before the leases end: however the close went, they must leave the log alone that a replay needs.
-        if let Some(files) = &self.files {
+        if let Some(files) = &*self.files {
             files.space.end_punching();
         }
     }
