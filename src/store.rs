@@ -11,6 +11,7 @@
 mod background;
 mod core;
 mod iter;
+mod many;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use iter::{Iter, Keys, Values};
+pub use many::GetMany;
 pub use report::Buckets;
 pub use value::Value;
 
@@ -109,6 +111,38 @@ impl Store {
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value<'_>>> {
         self.core().get(key.as_ref())
+    }
+
+    /// The values of many keys, in the order of the keys: [`Store::get`] for each, at twice its rate and more where the
+    /// store is larger than the processor's caches. A get waits for two cache misses; here those of 16 keys overlap.
+    ///
+    /// The keys are taken 16 at a time, when the first of the values is asked for; each value is what the key had at a
+    /// moment between then and when it is yielded. No lock, no copy, no allocation but for an error. Values that are
+    /// looked up and not yet yielded hold back the reuse of their space, as values do.
+    ///
+    /// # Errors
+    /// Each concerns its key alone; the next one is looked up all the same.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// store.insert("user:1", "Ada")?;
+    /// store.insert("user:2", "Grace")?;
+    /// let keys = ["user:2", "user:7", "user:1"];
+    /// for (key, value) in keys.iter().zip(store.get_many(keys)) {
+    ///     match value? {
+    ///         Some(name) => println!("{key} is {}", String::from_utf8_lossy(&name)),
+    ///         None => println!("{key} is unknown"),
+    ///     }
+    /// }
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
+    pub fn get_many<I>(&self, keys: I) -> GetMany<'_, I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+    {
+        GetMany::new(self.core(), keys.into_iter())
     }
 
     /// The key as it is stored, and its value.

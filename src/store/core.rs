@@ -226,13 +226,22 @@ impl Core {
     #[inline]
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
         let hash = self.hasher.hash(key);
-        Value::find(self.pin()?, |pin| {
-            let small = |position| self.log.small_value(pin, position, key);
-            match peek(self.published(pin), hash, small) {
-                Some(decided) => Ok(decided),
-                None => self.get_anywhere(pin, hash, key),
-            }
-        })
+        Value::find(self.pin()?, |pin| self.get_under(pin, hash, key))
+    }
+
+    /// [`Core::get`] under a pin.
+    #[inline]
+    pub(super) fn get_under<'p>(
+        &self,
+        pin: &'p Pin<'_>,
+        hash: Hash,
+        key: &[u8],
+    ) -> Result<Option<RecordBytes<'p>>> {
+        let small = |position| self.log.small_value(pin, position, key);
+        match peek(self.published(pin), hash, small) {
+            Some(decided) => Ok(decided),
+            None => self.get_anywhere(pin, hash, key),
+        }
     }
 
     /// [`Core::get`] for the few keys that a look at one bucket does not decide.

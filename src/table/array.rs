@@ -141,6 +141,15 @@ impl<P> Array<P> {
         self.main.is_touched(bucket.word, BUCKET_WORDS).then_some(bucket)
     }
 
+    /// Has the processor fetch the bucket that a key belongs to.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: Hash)
+    where
+        P: Pages,
+    {
+        Bucket::new(&self.main, hash.bucket(self.b)).prefetch();
+    }
+
     /// Before chunk k lie `first * (2^k - 1)` buckets of earlier ones, so the highest bit of
     /// `number + first` tells the chunk and the bits below it the place therein.
     fn chunk_bucket(&self, index: BucketIndex) -> Option<Bucket<'_, P>> {
@@ -182,6 +191,13 @@ impl<P: Pages> Bucket<'_, P> {
     #[inline]
     pub(super) fn touch(self) -> Result<()> {
         self.pages.touch(self.word, BUCKET_WORDS)
+    }
+
+    /// Both cache lines, before anything of the bucket is needed; it may be one that is not touched yet.
+    #[inline]
+    pub(super) fn prefetch(self) {
+        self.pages.prefetch(self.word + TOPHASH_WORD);
+        self.prefetch_end();
     }
 
     /// A bucket lies in two cache lines, and which cell is wanted is known only when the first is there.

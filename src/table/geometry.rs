@@ -37,6 +37,15 @@ pub struct Geometry<P> {
     pub clears: u64,
 }
 
+impl<P> Geometry<P> {
+    /// The current array, and the one that a growth empties.
+    #[inline]
+    pub(super) fn arrays(&self) -> impl Iterator<Item = &Array<P>> {
+        let old = self.old.as_ref().map(|old| &*old.array);
+        std::iter::once(&*self.array).chain(old)
+    }
+}
+
 /// The array that a growth empties.
 pub struct Old<P> {
     /// The old array.

@@ -73,6 +73,22 @@ pub fn peek<P: Pages, T>(
     (alone && !tophash.any_evacuated()).then_some(None)
 }
 
+/// Has the processor fetch the buckets that lookups of a key begin with. A hint, like all of [`foresee`]: what it looks at
+/// may change before the lookup.
+#[inline]
+pub fn prefetch<P: Pages>(geometry: &Geometry<P>, hash: Hash) {
+    geometry.arrays().for_each(|array| array.prefetch(hash));
+}
+
+/// Tells `each` record that a lookup of a key will compare, as far as the first bucket of its chain says.
+#[inline]
+pub fn foresee<P: Pages>(geometry: &Geometry<P>, hash: Hash, each: impl Fn(Position)) {
+    for bucket in geometry.arrays().filter_map(|array| array.head(hash)) {
+        let cells = bucket.tophash().matching(hash.tophash()).map(|i| bucket.cell(i));
+        cells.filter(|cell| cell.may_be(hash)).for_each(|cell| each(cell.position()));
+    }
+}
+
 /// A lookup while the table grows, or did a moment ago. Apart, so that the other one is short enough to be part of its
 /// callers.
 #[inline(never)]

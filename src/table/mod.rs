@@ -83,5 +83,5 @@ pub use geometry::{Geometry, Growth, Host, Old};
 pub use hash::{HashKind, KeyHasher};
 pub use inspect::{BucketCells, Shape, chain, shape};
 pub use iter::Walk;
-pub use lookup::{lookup, peek};
+pub use lookup::{foresee, lookup, peek, prefetch};
 pub use plan::Trigger;

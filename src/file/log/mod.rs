@@ -100,6 +100,15 @@ impl Log {
         Some((key_bytes.as_slice() == key).then_some(value))
     }
 
+    /// Has the processor fetch the record at a position, if one can lie there.
+    #[inline]
+    pub(crate) fn prefetch(&self, pin: &Pin<'_>, position: Position) {
+        let offset = position.offset();
+        if let Some(segment) = self.directory.load(pin).find(offset) {
+            segment.memory().prefetch((offset - segment.offset()) as usize);
+        }
+    }
+
     /// The segments, in the order of the log.
     pub(crate) fn segments(&self, pin: &Pin<'_>) -> Vec<Arc<Segment>> {
         self.directory.load(pin).in_log_order()
