@@ -56,9 +56,18 @@ pub trait Records {
     /// The record at `position` if `key` is its key.
     fn matching(&self, position: Position, key: &[u8]) -> Result<Option<Self::Record>>;
 
-    /// The record at `position` and the hash of its key; for evacuation beyond B = 24, iteration and checks.
-    fn read(&self, position: Position) -> Result<(Self::Record, Hash)>;
+    /// The record at `position`; for evacuation beyond B = 24, iteration and checks.
+    fn read(&self, position: Position) -> Result<Self::Record>;
+
+    /// [`Records::read`] as it nearly always goes; `None` where it does not, and `read` says what is there.
+    fn peek(&self, position: Position) -> Option<Self::Record>;
+
+    /// Has the processor fetch the record at `position` while something else goes on; a hint.
+    fn prefetch(&self, _position: Position) {}
 
     /// A record's key; an iteration follows an evacuated cell by it (C7).
     fn key<'a>(&'a self, record: &'a Self::Record) -> &'a [u8];
+
+    /// The hash of a record's key. Linear in its length.
+    fn hash(&self, record: &Self::Record) -> Hash;
 }

@@ -132,6 +132,17 @@ impl TophashWord {
         without_lowest_bit.matching(Tophash::EMPTY_REST)
     }
 
+    /// The cells that hold an entry, or a mark that tells where it went.
+    pub fn occupied(self) -> CellSet {
+        CellSet(!self.empty().0 & !SEVEN_BITS)
+    }
+
+    /// The word of a bucket whose first cell is this one's `cell`, and whose last is the one before it.
+    #[must_use]
+    pub fn from_cell_on(self, cell: usize) -> Self {
+        TophashWord(self.0.rotate_right(cell as u32 * 8))
+    }
+
     /// The cells that hold an entry of this array.
     pub fn filled(self) -> CellSet {
         let mut set = 0;
@@ -171,6 +182,13 @@ impl CellSet {
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// Those from `cell` on.
+    #[must_use]
+    pub fn from(self, cell: usize) -> Self {
+        debug_assert!(cell <= CELLS);
+        CellSet(if cell < CELLS { self.0 & !0 << (cell * 8) } else { 0 })
     }
 
     /// The lowest cell.

@@ -10,8 +10,6 @@
 //! the value (C13). Checksums start from a salt of segment and offset: a stale record in reused space, or one
 //! that was written to the wrong place, fails (D1). Zeros are no record.
 
-use std::ops::Range;
-
 use crate::error::{Detail, Error, Result};
 use crate::mutants::{Mutant, kept};
 
@@ -251,22 +249,17 @@ impl SmallPut {
         (kind == Kind::Put as u8).then_some(SmallPut { key_len: key_len.into(), value_len: value_len.into() })
     }
 
+    /// The same as a frame.
+    #[inline]
+    pub fn frame(self) -> Frame {
+        let (key_len, value_len) = (self.key_len as u32, self.value_len as u32);
+        Frame { kind: Kind::Put, key_len, value_len, large: false }
+    }
+
     /// Bytes up to the padding.
     #[inline]
     pub fn bytes(self) -> usize {
         SMALL_HEADER_BYTES + self.key_len + self.value_len
-    }
-
-    /// Where in the record the key is.
-    #[inline]
-    pub fn key(self) -> Range<usize> {
-        SMALL_HEADER_BYTES..SMALL_HEADER_BYTES + self.key_len
-    }
-
-    /// Where in the record the value is.
-    #[inline]
-    pub fn value(self) -> Range<usize> {
-        SMALL_HEADER_BYTES + self.key_len..self.bytes()
     }
 
     /// Whether the checksum is that of the record. `crc32c` computes the CRC-32C of bytes behind others, whose checksum it

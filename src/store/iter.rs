@@ -51,15 +51,17 @@ impl<'s> Iterator for Iter<'s> {
             };
         };
         let records = self.core.records(pin);
-        let record = match walk.next(|| self.core.published(pin), &records)? {
-            Ok(record) => record,
-            Err(error) => return Some(Err(error)),
+        let record = match walk.peek(self.core.published(pin), &records) {
+            Some(record) => record,
+            None => match walk.next(|| self.core.published(pin), &records)? {
+                Ok(record) => record,
+                Err(error) => return Some(Err(error)),
+            },
         };
-        let value = match record.value() {
-            Ok(value) => value,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(Ok((Value::keep(pin, record.key()), Value::keep(pin, value))))
+        match record.value() {
+            Ok(value) => Some(Ok((Value::keep(pin, record.key()), Value::keep(pin, value)))),
+            Err(error) => Some(Err(error)),
+        }
     }
 }
 

@@ -222,6 +222,15 @@ impl<P: Pages> Bucket<'_, P> {
         self.pages.load(self.word + OVERFLOW_WORD, Acquire)
     }
 
+    /// The overflow bucket behind this one of `array`, for a prefetch: nobody has checked the link, or touched what it
+    /// leads to.
+    pub(super) fn next_in<'a>(self, array: &'a Array<P>) -> Option<Bucket<'a, P>> {
+        match self.overflow() {
+            0 => None,
+            link => array.bucket(BucketIndex(link)),
+        }
+    }
+
     pub(super) fn set_tophash(self, tophash: TophashWord) {
         self.store(TOPHASH_WORD, tophash.0);
     }
@@ -232,6 +241,11 @@ impl<P: Pages> Bucket<'_, P> {
 
     pub(super) fn set_overflow(self, index: BucketIndex) {
         self.store(OVERFLOW_WORD, index.0);
+    }
+
+    /// Whether the bucket can be read.
+    pub(super) fn is_touched(&self) -> bool {
+        self.pages.is_touched(self.word, BUCKET_WORDS)
     }
 
     /// Where the bucket lies, in bytes from the beginning of the file.

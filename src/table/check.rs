@@ -205,10 +205,11 @@ impl<R: Records> Checker<'_, R> {
             return Ok(());
         }
         self.filled += 1;
-        let (record, hash) = match self.records.read(cell.position()) {
-            Ok(read) => read,
+        let record = match self.records.read(cell.position()) {
+            Ok(record) => record,
             Err(error) => return self.damage(place, error),
         };
+        let hash = self.records.hash(&record);
         if tophash != hash.tophash() {
             self.fault(Some(place), "tophash", u64::from(hash.tophash().0), u64::from(tophash.0));
         }

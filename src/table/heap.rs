@@ -181,14 +181,20 @@ impl Records for HeapRecords {
         Ok(Some(self.at(position)?).filter(|record| record.key == key))
     }
 
-    fn read(&self, position: Position) -> Result<(HeapRecord, Hash)> {
+    fn read(&self, position: Position) -> Result<HeapRecord> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let record = self.at(position)?;
-        let hash = record.hash;
-        Ok((record, hash))
+        self.at(position)
+    }
+
+    fn peek(&self, position: Position) -> Option<HeapRecord> {
+        self.at(position).ok()
     }
 
     fn key<'a>(&'a self, record: &'a HeapRecord) -> &'a [u8] {
         &record.key
+    }
+
+    fn hash(&self, record: &HeapRecord) -> Hash {
+        record.hash
     }
 }

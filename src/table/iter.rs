@@ -20,9 +20,13 @@ use crate::error::{Error, Result};
 use crate::format::bucket::{CELLS, Cell, Hash, Tophash};
 use crate::seam::{Pages, Records};
 
-use super::array::{Array, BucketIndex, Chain};
-use super::geometry::{Geometry, Growth};
+use super::array::{Array, Bucket, BucketIndex, Chain};
+use super::geometry::{Geometry, Growth, Old};
 use super::lookup::lookup;
+
+/// The records of a bucket are fetched this many buckets ahead of the walk: some ten cache misses, which is about what a
+/// core has under way at a time.
+const BUCKETS_AHEAD: u64 = 2;
 
 /// A walk over all entries. Whoever has one keeps the records of the time it began readable (C7).
 pub struct Walk<P> {
@@ -46,7 +50,7 @@ struct At<P> {
     /// There, when the table doubles: the new bucket that an entry must belong to.
     only: Option<u64>,
     index: BucketIndex,
-    /// Cells done.
+    /// Cells done, from the walk's first cell on.
     visited: usize,
 }
 
@@ -79,68 +83,122 @@ impl<P: Pages> Walk<P> {
         let current = published();
         self.ended |= current.clears != self.clears;
         while !self.ended {
-            let mut at = match self.at.take() {
-                Some(at) => at,
-                None => match self.begin_bucket(&current) {
-                    Ok(Some(at)) => at,
-                    Ok(None) => break,
-                    Err(error) => return Some(Err(error)),
-                },
-            };
-            while at.visited < CELLS {
-                let cell = (self.first_cell + at.visited) % CELLS;
-                at.visited += 1;
-                let entry = self.entry(&at, cell, &published, records);
-                if let Some(entry) = entry.transpose() {
-                    self.at = Some(at);
-                    return Some(entry);
-                }
+            if let Some(record) = self.peek(&current, records) {
+                return Some(Ok(record));
             }
-            match self.follow(at) {
-                Ok(at) => self.at = at,
-                Err(error) => return Some(Err(error)),
+            let step = match self.stand() {
+                Some(cell) => self.entry(cell, &published, records),
+                None => self.move_on(&current, records).map(|()| None),
+            };
+            if let Some(step) = step.transpose() {
+                return Some(step);
             }
         }
-        self.ended = true;
         None
     }
 
-    /// Goes to the next main bucket; `None` behind the last.
-    fn begin_bucket(&mut self, current: &Geometry<P>) -> Result<Option<At<P>>> {
-        if self.begun == self.array.buckets() {
-            return Ok(None);
+    /// [`Walk::next`] as it nearly always goes: the bucket that the walk stands at has another entry, one that has not
+    /// moved. `None` where it does not, and wherever `records` can't peek; then `next` knows more.
+    #[inline]
+    pub fn peek<R: Records>(&mut self, current: &Geometry<P>, records: &R) -> Option<R::Record> {
+        let (at, bucket) = self.standing()?;
+        let tophash = bucket.tophash().from_cell_on(self.first_cell);
+        let next = tophash.occupied().from(at.visited).first()?;
+        if !tophash.get(next).is_filled() || at.only.is_some() || current.clears != self.clears {
+            return None;
         }
-        let bucket = (self.start + self.begun) & (self.array.buckets() - 1);
+        let record = records.peek(bucket.cell((self.first_cell + next) % CELLS).position())?;
+        self.at.as_mut()?.visited = next + 1;
+        Some(record)
+    }
+
+    #[inline]
+    fn standing(&self) -> Option<(&At<P>, Bucket<'_, P>)> {
+        let at = self.at.as_ref()?;
+        Some((at, at.array(self).bucket(at.index)?))
+    }
+
+    /// Goes to the next occupied cell of the bucket. The tophash is read anew for each: the writer may have been here
+    /// since the last.
+    fn stand(&mut self) -> Option<usize> {
+        let (at, bucket) = self.standing()?;
+        let tophash = bucket.tophash().from_cell_on(self.first_cell);
+        let next = tophash.occupied().from(at.visited).first()?;
+        self.at.as_mut()?.visited = next + 1;
+        Some((self.first_cell + next) % CELLS)
+    }
+
+    /// Goes to the next bucket, or ends the walk.
+    fn move_on<R: Records>(&mut self, current: &Geometry<P>, records: &R) -> Result<()> {
+        if let Some(at) = self.at.take() {
+            self.at = self.follow(at)?;
+        }
+        if self.at.is_some() {
+            return Ok(());
+        }
+        if self.begun == self.array.buckets() {
+            self.ended = true;
+            return Ok(());
+        }
+        let main = self.main(0);
         self.begun += 1;
+        self.prefetch(current, records);
+        let (old, index) = self.source(current, main)?;
+        let only = old.filter(|old| old.growth == Growth::Double).map(|_| main);
+        let old = old.map(|old| Arc::clone(&old.array));
+        self.at = Some(At { old, only, index: BucketIndex(index), visited: 0 });
+        Ok(())
+    }
+
+    /// The main bucket that comes `ahead` buckets later.
+    fn main(&self, ahead: u64) -> u64 {
+        (self.start + self.begun + ahead) & (self.array.buckets() - 1)
+    }
+
+    /// Where the entries of a main bucket are: in the old array, while the array of this walk is still being filled and
+    /// their old bucket has not been evacuated. Makes sure that the bucket can be read.
+    fn source<'a>(&self, current: &'a Geometry<P>, main: u64) -> Result<(Option<&'a Old<P>>, u64)> {
         // Arrays are compared by identity: B may be the same again after a growth to the same size.
         if let Some(old) = &current.old
             && Arc::ptr_eq(&current.array, &self.array)
         {
-            let index = bucket & (old.array.buckets() - 1);
+            let index = main & (old.array.buckets() - 1);
             if !Chain::at(&old.array, index)?.bucket().tophash().any_evacuated() {
-                let only = (old.growth == Growth::Double).then_some(bucket);
-                let (old, index) = (Some(Arc::clone(&old.array)), BucketIndex(index));
-                return Ok(Some(At { old, only, index, visited: 0 }));
+                return Ok((Some(old), index));
             }
         }
-        Chain::at(&self.array, bucket)?;
-        Ok(Some(At { old: None, only: None, index: BucketIndex(bucket), visited: 0 }))
+        Chain::at(&self.array, main)?;
+        Ok((None, main))
     }
 
-    /// The entry in one cell, if there is one that counts here. The tophash is read anew for each cell: the
-    /// writer may have been here since the last.
-    fn entry<R, G>(
-        &self,
-        at: &At<P>,
-        i: usize,
-        published: impl Fn() -> G,
-        records: &R,
-    ) -> Result<Option<R::Record>>
+    /// Has the processor fetch the records of a bucket ahead, and of the overflow bucket behind a nearer one. Buckets
+    /// lie side by side, and processors fetch such by themselves.
+    fn prefetch<R: Records>(&self, current: &Geometry<P>, records: &R) {
+        let chain = |ahead| {
+            let (old, index) = self.source(current, self.main(ahead)).ok()?;
+            let array = old.map_or(&self.array, |old| &old.array);
+            Some((array, array.bucket(BucketIndex(index))?))
+        };
+        let fetch = |bucket: Bucket<'_, P>| {
+            let cells = bucket.tophash().occupied().map(|i| bucket.cell(i));
+            cells.for_each(|cell| records.prefetch(cell.position()));
+        };
+        if let Some((array, far)) = chain(BUCKETS_AHEAD) {
+            fetch(far);
+            far.next_in(array).into_iter().for_each(Bucket::prefetch);
+        }
+        if let Some((array, near)) = chain(BUCKETS_AHEAD / 2) {
+            near.next_in(array).filter(|next| next.is_touched()).into_iter().for_each(fetch);
+        }
+    }
+
+    /// The entry in a cell, if there is one that counts here.
+    fn entry<R, G>(&self, i: usize, published: impl Fn() -> G, records: &R) -> Result<Option<R::Record>>
     where
         R: Records,
         G: Deref<Target = Geometry<P>>,
     {
-        let Some(bucket) = at.array(self).bucket(at.index) else { return Ok(None) };
+        let Some((at, bucket)) = self.standing() else { return Ok(None) };
         let tophash = bucket.tophash().get(i);
         if tophash.is_empty() || tophash == Tophash::EVACUATED_EMPTY {
             return Ok(None);
@@ -149,7 +207,11 @@ impl<P: Pages> Walk<P> {
         if self.cells_know_bucket() && at.skips(cell.hash_low() & (self.array.buckets() - 1)) {
             return Ok(None);
         }
-        let (record, hash) = records.read(cell.position())?;
+        let record = records.read(cell.position())?;
+        if tophash.is_filled() && (at.only.is_none() || self.cells_know_bucket()) {
+            return Ok(Some(record));
+        }
+        let hash = records.hash(&record);
         if at.skips(hash.bucket(self.array.b())) {
             return Ok(None);
         }

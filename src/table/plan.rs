@@ -282,8 +282,8 @@ impl<P: Pages> Table<P> {
 fn split<P: Pages, R: Records>(records: &R, chain: &Chain<'_, P>, b: u8) -> Result<u8> {
     let mut cells = 0;
     for i in chain.bucket().tophash().filled() {
-        let (_, hash) = records.read(chain.bucket().cell(i).position())?;
-        cells |= u8::from(hash.0 >> b & 1 == 1) << i;
+        let record = records.read(chain.bucket().cell(i).position())?;
+        cells |= u8::from(records.hash(&record).0 >> b & 1 == 1) << i;
     }
     Ok(cells)
 }

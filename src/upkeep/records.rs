@@ -23,13 +23,25 @@ impl<'a> Records for PinnedRecords<'a, '_> {
         Ok((record.key().as_slice() == key).then_some(record))
     }
 
-    fn read(&self, position: Position) -> Result<(RecordRef<'a>, Hash)> {
-        let record = self.log.read(self.pin, position)?;
-        let hash = self.hasher.hash(record.key().as_slice());
-        Ok((record, hash))
+    fn read(&self, position: Position) -> Result<RecordRef<'a>> {
+        self.log.read(self.pin, position)
+    }
+
+    #[inline]
+    fn peek(&self, position: Position) -> Option<RecordRef<'a>> {
+        self.log.small(self.pin, position)
+    }
+
+    #[inline]
+    fn prefetch(&self, position: Position) {
+        self.log.prefetch(self.pin, position);
     }
 
     fn key<'k>(&'k self, record: &'k RecordRef<'a>) -> &'k [u8] {
         record.key().as_slice()
+    }
+
+    fn hash(&self, record: &RecordRef<'a>) -> Hash {
+        self.hasher.hash(record.key().as_slice())
     }
 }

@@ -146,16 +146,24 @@ impl<'p> Records for Counted<'_, 'p, '_> {
         self.records.matching(position, key)
     }
 
-    fn read(&self, position: Position) -> Result<(RecordRef<'p>, Hash)> {
-        let (record, hash) = self.records.read(position)?;
+    fn read(&self, position: Position) -> Result<RecordRef<'p>> {
+        let record = self.records.read(position)?;
         record.verify()?;
         *self.entries.borrow_mut() += 1;
         *self.live.borrow_mut().entry(record.segment().offset()).or_default() += record.record_bytes();
-        Ok((record, hash))
+        Ok(record)
+    }
+
+    fn peek(&self, position: Position) -> Option<RecordRef<'p>> {
+        self.read(position).ok()
     }
 
     fn key<'k>(&'k self, record: &'k RecordRef<'p>) -> &'k [u8] {
         self.records.key(record)
+    }
+
+    fn hash(&self, record: &RecordRef<'p>) -> Hash {
+        self.records.hash(record)
     }
 }
 

@@ -87,17 +87,24 @@ impl Log {
         position: Position,
         key: &[u8],
     ) -> Option<Option<RecordBytes<'p>>> {
+        let record = self.small(pin, position)?;
+        Some((record.key().as_slice() == key).then_some(record.unchecked_value()))
+    }
+
+    /// The record at a position that a cell holds, where it is a small one with a fitting checksum; `None` where it is
+    /// not, and [`Log::read`] says what it is.
+    #[inline]
+    pub(crate) fn small<'p>(&self, pin: &'p Pin<'_>, position: Position) -> Option<RecordRef<'p>> {
         let offset = position.offset();
         let segment = self.directory.load(pin).find(offset)?;
         let published = segment.memory().from((offset - segment.offset()) as usize)?;
         let put = SmallPut::decode(published.as_slice())?;
-        let record = published.first(put.bytes())?;
+        let bytes = published.first(put.bytes())?;
         let verify = self.verify_reads && kept(Mutant::ChecksumOnRead);
-        if verify && !put.fits(record.as_slice(), segment.salt(), offset, region::crc32c) {
+        if verify && !put.fits(bytes.as_slice(), segment.salt(), offset, region::crc32c) {
             return None;
         }
-        let (key_bytes, value) = (record.part(put.key()), record.part(put.value()));
-        Some((key_bytes.as_slice() == key).then_some(value))
+        Some(RecordRef { segment, offset, frame: put.frame(), bytes, verify_value: self.verify_reads })
     }
 
     /// Has the processor fetch the record at a position, if one can lie there.
@@ -152,8 +159,14 @@ impl<'p> RecordRef<'p> {
         if self.verify_value && self.frame.is_large() {
             self.frame.verify_value(self.bytes.as_slice(), self.segment.salt(), self.offset)?;
         }
+        Ok(self.unchecked_value())
+    }
+
+    /// [`RecordRef::value`] of a small record, whose checksum was compared with its key's; of a large one, unchecked.
+    #[inline]
+    fn unchecked_value(&self) -> RecordBytes<'p> {
         let at = self.frame.header_bytes() + self.frame.key_len as usize;
-        Ok(self.bytes.part(at..at + self.frame.value_len as usize))
+        self.bytes.part(at..at + self.frame.value_len as usize)
     }
 
     /// Bytes in the value.
