@@ -10,6 +10,8 @@
 //! the value (C13). Checksums start from a salt of segment and offset: a stale record in reused space, or one
 //! that was written to the wrong place, fails (D1). Zeros are no record.
 
+use std::ops::Range;
+
 use crate::error::{Detail, Error, Result};
 use crate::mutants::{Mutant, kept};
 
@@ -136,6 +138,7 @@ impl Frame {
     }
 
     /// Whether key and value have checksums of their own.
+    #[inline]
     pub fn is_large(&self) -> bool {
         self.large
     }
@@ -260,6 +263,18 @@ impl SmallPut {
     #[inline]
     pub fn bytes(self) -> usize {
         SMALL_HEADER_BYTES + self.key_len + self.value_len
+    }
+
+    /// Where in the record the key is.
+    #[inline]
+    pub fn key(self) -> Range<usize> {
+        SMALL_HEADER_BYTES..SMALL_HEADER_BYTES + self.key_len
+    }
+
+    /// Where in the record the value is.
+    #[inline]
+    pub fn value(self) -> Range<usize> {
+        SMALL_HEADER_BYTES + self.key_len..self.bytes()
     }
 
     /// Whether the checksum is that of the record. `crc32c` computes the CRC-32C of bytes behind others, whose checksum it

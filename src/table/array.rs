@@ -222,15 +222,6 @@ impl<P: Pages> Bucket<'_, P> {
         self.pages.load(self.word + OVERFLOW_WORD, Acquire)
     }
 
-    /// The overflow bucket behind this one of `array`, for a prefetch: nobody has checked the link, or touched what it
-    /// leads to.
-    pub(super) fn next_in<'a>(self, array: &'a Array<P>) -> Option<Bucket<'a, P>> {
-        match self.overflow() {
-            0 => None,
-            link => array.bucket(BucketIndex(link)),
-        }
-    }
-
     pub(super) fn set_tophash(self, tophash: TophashWord) {
         self.store(TOPHASH_WORD, tophash.0);
     }
@@ -294,6 +285,15 @@ impl<'a, P: Pages> Chain<'a, P> {
 
     pub(super) fn index(&self) -> BucketIndex {
         self.index
+    }
+
+    /// The overflow bucket behind this one, for a prefetch: nobody has checked the link, or touched what it leads to.
+    #[inline]
+    pub(super) fn peek_next(&self) -> Option<Bucket<'a, P>> {
+        match self.bucket.overflow() {
+            0 => None,
+            link => self.array.bucket(BucketIndex(link)),
+        }
     }
 
     /// Goes on to the overflow bucket; false at the end of the chain.

@@ -142,11 +142,11 @@ impl<P: Pages> Walk<P> {
         }
         let main = self.main(0);
         self.begun += 1;
-        self.prefetch(current, records);
-        let (old, index) = self.source(current, main)?;
+        let (old, chain) = self.source(current, main)?;
+        self.prefetch(current, &chain, records);
         let only = old.filter(|old| old.growth == Growth::Double).map(|_| main);
-        let old = old.map(|old| Arc::clone(&old.array));
-        self.at = Some(At { old, only, index: BucketIndex(index), visited: 0 });
+        let (old, index) = (old.map(|old| Arc::clone(&old.array)), chain.index());
+        self.at = Some(At { old, only, index, visited: 0 });
         Ok(())
     }
 
@@ -156,39 +156,36 @@ impl<P: Pages> Walk<P> {
     }
 
     /// Where the entries of a main bucket are: in the old array, while the array of this walk is still being filled and
-    /// their old bucket has not been evacuated. Makes sure that the bucket can be read.
-    fn source<'a>(&self, current: &'a Geometry<P>, main: u64) -> Result<(Option<&'a Old<P>>, u64)> {
+    /// their old bucket has not been evacuated.
+    #[inline]
+    fn source<'a>(
+        &'a self,
+        current: &'a Geometry<P>,
+        main: u64,
+    ) -> Result<(Option<&'a Old<P>>, Chain<'a, P>)> {
         // Arrays are compared by identity: B may be the same again after a growth to the same size.
         if let Some(old) = &current.old
             && Arc::ptr_eq(&current.array, &self.array)
         {
-            let index = main & (old.array.buckets() - 1);
-            if !Chain::at(&old.array, index)?.bucket().tophash().any_evacuated() {
-                return Ok((Some(old), index));
+            let chain = Chain::at(&old.array, main & (old.array.buckets() - 1))?;
+            if !chain.bucket().tophash().any_evacuated() {
+                return Ok((Some(old), chain));
             }
         }
-        Chain::at(&self.array, main)?;
-        Ok((None, main))
+        Ok((None, Chain::at(&self.array, main)?))
     }
 
-    /// Has the processor fetch the records of a bucket ahead, and of the overflow bucket behind a nearer one. Buckets
-    /// lie side by side, and processors fetch such by themselves.
-    fn prefetch<R: Records>(&self, current: &Geometry<P>, records: &R) {
-        let chain = |ahead| {
-            let (old, index) = self.source(current, self.main(ahead)).ok()?;
-            let array = old.map_or(&self.array, |old| &old.array);
-            Some((array, array.bucket(BucketIndex(index))?))
-        };
+    /// Has the processor fetch the records of a bucket ahead, and of the overflow bucket behind the first one of `here`.
+    /// Main buckets lie side by side, and processors fetch such by themselves.
+    fn prefetch<R: Records>(&self, current: &Geometry<P>, here: &Chain<'_, P>, records: &R) {
         let fetch = |bucket: Bucket<'_, P>| {
             let cells = bucket.tophash().occupied().map(|i| bucket.cell(i));
             cells.for_each(|cell| records.prefetch(cell.position()));
         };
-        if let Some((array, far)) = chain(BUCKETS_AHEAD) {
-            fetch(far);
-            far.next_in(array).into_iter().for_each(Bucket::prefetch);
-        }
-        if let Some((array, near)) = chain(BUCKETS_AHEAD / 2) {
-            near.next_in(array).filter(|next| next.is_touched()).into_iter().for_each(fetch);
+        here.peek_next().filter(Bucket::is_touched).into_iter().for_each(fetch);
+        if let Ok((_, ahead)) = self.source(current, self.main(BUCKETS_AHEAD)) {
+            fetch(ahead.bucket());
+            ahead.peek_next().into_iter().for_each(Bucket::prefetch);
         }
     }
 

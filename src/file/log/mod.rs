@@ -44,6 +44,15 @@ pub(crate) struct RecordRef<'p> {
     verify_value: bool,
 }
 
+/// A small record that says put, and whose checksum fits.
+struct Small<'p> {
+    segment: &'p Segment,
+    offset: u64,
+    put: SmallPut,
+    /// Header, key and value.
+    bytes: RecordBytes<'p>,
+}
+
 impl Log {
     pub(crate) fn new(domain: &Arc<Domain>, segments: Vec<Arc<Segment>>, verify_reads: bool) -> Self {
         let directory = Arc::new(Directory::new(segments));
@@ -87,24 +96,29 @@ impl Log {
         position: Position,
         key: &[u8],
     ) -> Option<Option<RecordBytes<'p>>> {
-        let record = self.small(pin, position)?;
-        Some((record.key().as_slice() == key).then_some(record.unchecked_value()))
+        let small = self.find_small(pin, position)?;
+        let (key_bytes, value) = (small.bytes.part(small.put.key()), small.bytes.part(small.put.value()));
+        Some((key_bytes.as_slice() == key).then_some(value))
     }
 
-    /// The record at a position that a cell holds, where it is a small one with a fitting checksum; `None` where it is
-    /// not, and [`Log::read`] says what it is.
+    /// [`Log::read`] where the record is a small one with a fitting checksum; `None` where it is not, and [`Log::read`]
+    /// says what it is.
     #[inline]
     pub(crate) fn small<'p>(&self, pin: &'p Pin<'_>, position: Position) -> Option<RecordRef<'p>> {
+        let Small { segment, offset, put, bytes } = self.find_small(pin, position)?;
+        Some(RecordRef { segment, offset, frame: put.frame(), bytes, verify_value: self.verify_reads })
+    }
+
+    #[inline(always)]
+    fn find_small<'p>(&self, pin: &'p Pin<'_>, position: Position) -> Option<Small<'p>> {
         let offset = position.offset();
         let segment = self.directory.load(pin).find(offset)?;
         let published = segment.memory().from((offset - segment.offset()) as usize)?;
         let put = SmallPut::decode(published.as_slice())?;
         let bytes = published.first(put.bytes())?;
         let verify = self.verify_reads && kept(Mutant::ChecksumOnRead);
-        if verify && !put.fits(bytes.as_slice(), segment.salt(), offset, region::crc32c) {
-            return None;
-        }
-        Some(RecordRef { segment, offset, frame: put.frame(), bytes, verify_value: self.verify_reads })
+        let whole = !verify || put.fits(bytes.as_slice(), segment.salt(), offset, region::crc32c);
+        whole.then_some(Small { segment, offset, put, bytes })
     }
 
     /// Has the processor fetch the record at a position, if one can lie there.
@@ -157,16 +171,10 @@ impl<'p> RecordRef<'p> {
     #[inline]
     pub(crate) fn value(&self) -> Result<RecordBytes<'p>> {
         if self.verify_value && self.frame.is_large() {
-            self.frame.verify_value(self.bytes.as_slice(), self.segment.salt(), self.offset)?;
+            self.verify_value()?;
         }
-        Ok(self.unchecked_value())
-    }
-
-    /// [`RecordRef::value`] of a small record, whose checksum was compared with its key's; of a large one, unchecked.
-    #[inline]
-    fn unchecked_value(&self) -> RecordBytes<'p> {
         let at = self.frame.header_bytes() + self.frame.key_len as usize;
-        self.bytes.part(at..at + self.frame.value_len as usize)
+        Ok(self.bytes.part(at..at + self.frame.value_len as usize))
     }
 
     /// Bytes in the value.
@@ -182,12 +190,17 @@ impl<'p> RecordRef<'p> {
     /// Compares every checksum of the record.
     pub(crate) fn verify(&self) -> Result<()> {
         self.verify_head()?;
-        self.frame.verify_value(self.bytes.as_slice(), self.segment.salt(), self.offset)
+        self.verify_value()
     }
 
     /// The segment that it lies in.
     pub(crate) fn segment(&self) -> &'p Segment {
         self.segment
+    }
+
+    #[inline(never)]
+    fn verify_value(&self) -> Result<()> {
+        self.frame.verify_value(self.bytes.as_slice(), self.segment.salt(), self.offset)
     }
 
     #[inline]
