@@ -13,6 +13,7 @@ mod core;
 mod iter;
 mod many;
 mod report;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub use iter::{Iter, Keys, Values};
 pub use many::GetMany;
 pub use report::Buckets;
+pub use scan::Scan;
 pub use value::Value;
 
 use crate::error::Result;
@@ -313,6 +315,36 @@ impl Store {
     /// ```
     pub fn values(&self) -> Values<'_> {
         Values(self.iter())
+    }
+
+    /// Every entry, in the order in which they were last written: reads the log from its beginning to its end, so that
+    /// a store which is larger than memory is read from the disk once and in order. Where the store fits into memory,
+    /// [`Store::iter`] is faster.
+    ///
+    /// Entries that are there throughout are yielded exactly once, also if they are written anew meanwhile: such a one
+    /// comes as it then is, in the place of an older version of it, and the scan remembers its key, for which it takes
+    /// some 32 bytes. Entries that are inserted after the scan began are not yielded; one that is removed meanwhile may
+    /// be or not. No entry is yielded twice. [`Store::clear`] ends the scan.
+    ///
+    /// A scan holds back the reuse of what it may still see; it never holds back a writer. Linear in the size of the log,
+    /// old versions that it still has included. All checksums are compared, whatever
+    /// [`verify_reads`](crate::Options::verify_reads) says.
+    ///
+    /// # Errors
+    /// Damage in the log is yielded once, also where only an old version was hit, and the scan goes on behind it.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// for (key, value) in [("first", "1"), ("second", "2"), ("first", "3")] {
+    ///     store.insert(key, value)?;
+    /// }
+    /// let keys: Vec<_> = store.scan().map(|entry| Ok(entry?.0)).collect::<tophash::Result<_>>()?;
+    /// assert_eq!(keys, ["second", "first"]);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
+    pub fn scan(&self) -> Scan<'_> {
+        Scan::new(self.core())
     }
 
     /// Returns once everything that was written before is on disk, in every durability mode.

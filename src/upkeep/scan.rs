@@ -5,6 +5,9 @@
 //! has earned, a fixed number of bytes for each step: bytes made up to look like the heads of long records don't cost
 //! the square of their number.
 
+use std::sync::Arc;
+
+use crate::file::log::segment::Segment;
 use crate::format::record::{
     Frame, GROW_VALUE_BYTES, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES, SYNC_MARK_BYTES, Salt,
 };
@@ -27,6 +30,14 @@ pub(crate) trait LogBytes {
 impl<B: LogBytes> LogBytes for &mut B {
     fn bytes(&mut self, offset: u64, len: usize) -> Option<&[u8]> {
         (**self).bytes(offset, len)
+    }
+}
+
+/// The published bytes of a segment.
+impl LogBytes for Arc<Segment> {
+    fn bytes(&mut self, offset: u64, len: usize) -> Option<&[u8]> {
+        let at = offset.checked_sub(self.offset())?;
+        Some(self.memory().from(at as usize)?.first(len)?.as_slice())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::seam::Records;
 use crate::table::{Array, Counters, Geometry, WhichArray, check};
 use crate::upkeep::extents::{self, Part};
 use crate::upkeep::records::PinnedRecords;
-use crate::upkeep::scan::{Found, LogBytes, Scan};
+use crate::upkeep::scan::{Found, Scan};
 
 /// What [`Store::verify`](crate::Store::verify) found.
 #[derive(Debug, Clone, Default)]
@@ -167,15 +167,6 @@ impl<'p> Records for Counted<'_, 'p, '_> {
     }
 }
 
-/// The published bytes of a segment.
-struct Published<'a>(&'a Segment);
-
-impl LogBytes for Published<'_> {
-    fn bytes(&mut self, offset: u64, len: usize) -> Option<&[u8]> {
-        Some(self.0.memory().from((offset - self.0.offset()) as usize)?.first(len)?.as_slice())
-    }
-}
-
 /// A verification under way.
 #[derive(Default)]
 struct Checker {
@@ -232,9 +223,9 @@ impl Checker {
     }
 
     /// Every record of a segment, dead ones too: they may be what a replay needs.
-    fn segment(&mut self, segment: &Segment) -> Result<()> {
+    fn segment(&mut self, segment: &Arc<Segment>) -> Result<()> {
         let (from, end) = (segment.offset() + FIRST_RECORD, segment.published_end());
-        let mut scan = Scan::new(Published(segment), segment.salt(), from, end, true);
+        let mut scan = Scan::new(Arc::clone(segment), segment.salt(), from, end, true);
         while let Some(found) = scan.next() {
             let (Found::Record { offset, .. } | Found::Damage { offset, .. }) = found;
             self.report.records += 1;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "every test file takes its part")]
 
+pub mod beside;
 pub mod cells;
 pub mod child;
 pub mod fork;
@@ -195,4 +196,13 @@ fn copy_sparse(from: &Path, to: &Path) {
             }
         }
     }
+}
+
+/// Flips a bit of a file in the only place where `bytes` are.
+pub fn damage(path: &Path, bytes: &[u8]) {
+    let mut content = std::fs::read(path).unwrap();
+    let mut places = (0..content.len() - bytes.len()).filter(|&at| content[at..].starts_with(bytes));
+    let (Some(at), None) = (places.next(), places.next()) else { panic!("the bytes are not in one place") };
+    content[at] ^= 1;
+    std::fs::write(path, content).unwrap();
 }

@@ -130,6 +130,11 @@ impl Log {
         }
     }
 
+    /// The sequence number of the segment around a position.
+    pub(crate) fn sequence_at(&self, pin: &Pin<'_>, position: Position) -> Option<u64> {
+        Some(self.directory.load(pin).find(position.offset())?.head().sequence)
+    }
+
     /// The segments, in the order of the log.
     pub(crate) fn segments(&self, pin: &Pin<'_>) -> Vec<Arc<Segment>> {
         self.directory.load(pin).in_log_order()
@@ -173,8 +178,14 @@ impl<'p> RecordRef<'p> {
         if self.verify_value && self.frame.is_large() {
             self.verify_value()?;
         }
+        Ok(self.verified_value())
+    }
+
+    /// [`RecordRef::value`] where the checksum has been compared.
+    #[inline]
+    pub(crate) fn verified_value(&self) -> RecordBytes<'p> {
         let at = self.frame.header_bytes() + self.frame.key_len as usize;
-        Ok(self.bytes.part(at..at + self.frame.value_len as usize))
+        self.bytes.part(at..at + self.frame.value_len as usize)
     }
 
     /// Bytes in the value.
