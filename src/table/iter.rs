@@ -83,12 +83,9 @@ impl<P: Pages> Walk<P> {
         let current = published();
         self.ended |= current.clears != self.clears;
         while !self.ended {
-            if let Some(record) = self.peek(&current, records) {
-                return Some(Ok(record));
-            }
             let step = match self.stand() {
                 Some(cell) => self.entry(cell, &published, records),
-                None => self.move_on(&current, records).map(|()| None),
+                None => self.move_on(&current, records).map(|()| self.peek(&current, records)),
             };
             if let Some(step) = step.transpose() {
                 return Some(step);
