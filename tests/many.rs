@@ -90,7 +90,8 @@ fn a_key_is_looked_at_once() {
 fn damage_concerns_its_key_alone() {
     let place = Place::new();
     let store = filled(&place, 0);
-    let values: Vec<_> = (0..60).map(|n| Random(1_000 + n).bytes(if n == 30 { 100_000 } else { 40 })).collect();
+    let values: Vec<_> =
+        (0..60).map(|n| Random(1_000 + n).bytes(if n == 30 { 100_000 } else { 40 })).collect();
     (0..).zip(&values).for_each(|(n, value)| drop(store.insert(key(n), value).unwrap()));
     store.close().unwrap();
     let path = place.file("a.tophash");

@@ -142,7 +142,8 @@ fn a_scan_ends_when_the_store_is_cleared() {
 fn damage_is_an_error_and_the_scan_goes_on_behind_it() {
     let place = Place::new();
     let store = filled(&place, 0);
-    let values: Vec<_> = (0..60).map(|n| Random(1_000 + n).bytes(if n == 30 { 100_000 } else { 40 })).collect();
+    let values: Vec<_> =
+        (0..60).map(|n| Random(1_000 + n).bytes(if n == 30 { 100_000 } else { 40 })).collect();
     (0..).zip(&values).for_each(|(n, value)| drop(store.insert(key(n), value).unwrap()));
     store.close().unwrap();
     let path = place.file("a.tophash");

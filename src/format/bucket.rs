@@ -139,7 +139,7 @@ impl TophashWord {
 
     /// The word of a bucket whose first cell is this one's `cell`, and whose last is the one before it.
     #[must_use]
-    pub fn from_cell_on(self, cell: usize) -> Self {
+    pub fn rotated_to(self, cell: usize) -> Self {
         TophashWord(self.0.rotate_right(cell as u32 * 8))
     }
 
@@ -297,6 +297,13 @@ mod tests {
                     }
                     assert_eq!(word.empty().collect::<Vec<_>>(), which(&Tophash::is_empty));
                     assert_eq!(word.filled().collect::<Vec<_>>(), which(&Tophash::is_filled));
+                    assert_eq!(word.occupied().collect::<Vec<_>>(), which(&|t| !t.is_empty()));
+                    let behind: Vec<_> = word.occupied().from(cell).collect();
+                    assert_eq!(
+                        behind,
+                        which(&|t| !t.is_empty()).into_iter().filter(|&i| i >= cell).collect::<Vec<_>>()
+                    );
+                    assert!((0..CELLS).all(|i| word.rotated_to(cell).get(i) == word.get((cell + i) % CELLS)));
                     assert_eq!(word.any_evacuated(), !which(&Tophash::is_evacuated).is_empty());
                     assert_eq!(word.ends_chain(), bytes.contains(&0));
                     assert_eq!(word.get(cell), Tophash(b));

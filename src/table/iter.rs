@@ -99,7 +99,7 @@ impl<P: Pages> Walk<P> {
     #[inline]
     pub fn peek<R: Records>(&mut self, current: &Geometry<P>, records: &R) -> Option<R::Record> {
         let (at, bucket) = self.standing()?;
-        let tophash = bucket.tophash().from_cell_on(self.first_cell);
+        let tophash = bucket.tophash().rotated_to(self.first_cell);
         let next = tophash.occupied().from(at.visited).first()?;
         if !tophash.get(next).is_filled() || at.only.is_some() || current.clears != self.clears {
             return None;
@@ -119,7 +119,7 @@ impl<P: Pages> Walk<P> {
     /// since the last.
     fn stand(&mut self) -> Option<usize> {
         let (at, bucket) = self.standing()?;
-        let tophash = bucket.tophash().from_cell_on(self.first_cell);
+        let tophash = bucket.tophash().rotated_to(self.first_cell);
         let next = tophash.occupied().from(at.visited).first()?;
         self.at.as_mut()?.visited = next + 1;
         Some((self.first_cell + next) % CELLS)
