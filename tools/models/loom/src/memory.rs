@@ -201,12 +201,20 @@ impl Records for ModelRecords {
         Ok(Some(self.at(position)?).filter(|record| [record.key] == key))
     }
 
-    fn read(&self, position: Position) -> Result<(Record, Hash)> {
-        self.at(position).map(|record| (record, hash(record.key)))
+    fn read(&self, position: Position) -> Result<Record> {
+        self.at(position)
+    }
+
+    fn peek(&self, position: Position) -> Option<Record> {
+        self.at(position).ok()
     }
 
     fn key<'a>(&'a self, record: &'a Record) -> &'a [u8] {
         std::slice::from_ref(&record.key)
+    }
+
+    fn hash(&self, record: &Record) -> Hash {
+        hash(record.key)
     }
 }
 
