@@ -19,7 +19,10 @@ impl<'a> Records for PinnedRecords<'a, '_> {
 
     #[inline]
     fn matching(&self, position: Position, key: &[u8]) -> Result<Option<RecordRef<'a>>> {
-        let record = self.log.read(self.pin, position)?;
+        let record = match self.log.small(self.pin, position) {
+            Some(record) => record,
+            None => self.log.read(self.pin, position)?,
+        };
         Ok((record.key().as_slice() == key).then_some(record))
     }
 
