@@ -180,6 +180,16 @@ impl Region {
         self.len
     }
 
+    /// A part of the mapping, for reading; it keeps all of it mapped.
+    pub(crate) fn part(&self, start: usize, len: usize) -> Option<Self> {
+        if start.checked_add(len)? > self.len || !start.is_multiple_of(PAGE_BYTES as usize) {
+            return None;
+        }
+        // SAFETY: the part lies within the mapping, as was just checked.
+        let base = unsafe { self.base.add(start) };
+        Some(Region { base, len, owner: Arc::clone(&self.owner) })
+    }
+
     #[inline]
     fn word(&self, word: usize) -> &AtomicU64 {
         assert!(word < self.len / 8, "word {word} of a region of {} bytes", self.len);

@@ -11,7 +11,7 @@ use crate::file::log::chain::{Chain, ChainSegment};
 use crate::file::log::segment::Segment;
 use crate::file::media::{Mapping, Media};
 use crate::file::pages::{IndexPages, Page, Pager, Place};
-use crate::file::region::{Appender, RecordMemory};
+use crate::file::region::{Appender, RecordMemory, Region};
 use crate::file::space::Space;
 use crate::file::sums::{Sums, SumsSource};
 use crate::file::sync::Syncer;
@@ -88,8 +88,9 @@ impl Reader {
     pub(super) fn map_log(&mut self, catalog: &Catalog, unclean: bool) -> Result<(Vec<Arc<Segment>>, Chain)> {
         let mut segments = Vec::new();
         let mut chained: Vec<ChainSegment> = Vec::new();
+        let runs = self.map_runs(&catalog.segments)?;
         for extent in &catalog.segments {
-            let (segment, mut appender) = self.map_listed_segment(extent)?;
+            let (segment, mut appender) = self.map_listed_segment(extent, &runs)?;
             segment.set_live(extent.live);
             appender.publish((extent.end - extent.offset) as usize);
             // T ends the segment that replay begins in.
@@ -117,7 +118,7 @@ impl Reader {
             let mut head = [0; HEAD_BYTES];
             self.read(&mut head, last.segment.offset())?;
             let Some((offset, next)) = self.next_segment(&head, last, from)? else { break };
-            let (segment, appender) = self.map_segment(offset, next)?;
+            let (segment, appender) = self.map_segment(offset, next, None)?;
             if let Some(last) = chained.last_mut() {
                 last.known_end = Some(next.predecessor_end);
             }
@@ -129,14 +130,38 @@ impl Reader {
         Ok((segments, chain))
     }
 
-    fn map_listed_segment(&self, extent: &SegmentExtent) -> Result<(Arc<Segment>, Appender)> {
+    /// Maps listed segments that lie side by side at once; where each run begins, and its mapping.
+    fn map_runs(&self, segments: &[SegmentExtent]) -> Result<Vec<(u64, Region)>> {
+        let end = |extent: &SegmentExtent| extent.offset.checked_add(extent.bytes);
+        let mut extents: Vec<_> = segments.iter().collect();
+        extents.sort_unstable_by_key(|extent| extent.offset);
+        let runs = extents.chunk_by(|a, b| end(a) == Some(b.offset));
+        let map = |run: &[&SegmentExtent]| {
+            let (first, bytes) = (run[0].offset, run.iter().map(|extent| extent.bytes).sum());
+            Ok((first, self.map_records(first, bytes)?))
+        };
+        runs.map(map).collect()
+    }
+
+    fn map_listed_segment(
+        &self,
+        extent: &SegmentExtent,
+        runs: &[(u64, Region)],
+    ) -> Result<(Arc<Segment>, Appender)> {
         let mut head = [0; HEAD_BYTES];
         self.read(&mut head, extent.offset)?;
         let fits = |head: &SegmentHead| {
             (head.bytes, head.sequence, head.epoch) == (extent.bytes, extent.sequence, extent.epoch)
         };
         match SegmentHead::copies(&head, &self.header.identity.file_id).find(fits) {
-            Some(head) => self.map_segment(extent.offset, head),
+            Some(head) => {
+                let run = runs.partition_point(|(first, _)| *first <= extent.offset).checked_sub(1);
+                let part = run.and_then(|run| {
+                    let (first, region) = &runs[run];
+                    region.part((extent.offset - first) as usize, extent.bytes as usize)
+                });
+                self.map_segment(extent.offset, head, part)
+            }
             None => Err(Error::corrupt(
                 "log segment",
                 extent.offset,
@@ -181,22 +206,35 @@ impl Reader {
         Ok(next.map(|next| (link.next, next)))
     }
 
-    fn map_segment(&self, offset: u64, head: SegmentHead) -> Result<(Arc<Segment>, Appender)> {
+    /// Makes a segment, of a part of a mapping that is there already or of one of its own.
+    fn map_segment(
+        &self,
+        offset: u64,
+        head: SegmentHead,
+        mapped: Option<Region>,
+    ) -> Result<(Arc<Segment>, Appender)> {
         let extent = match &self.space {
             Some(space) if kept(Mutant::ChainReserved) => Some(space.claim(offset, head.bytes)?),
             _ => None,
         };
-        if offset.checked_add(head.bytes).is_none_or(|end| end > Position::END_OFFSET) {
-            return Err(Error::corrupt("log segment", offset, Position::END_OFFSET, head.bytes));
-        }
-        let mapping = if self.space.is_some() { Mapping::Shared } else { Mapping::Private };
-        let bytes = usize::try_from(head.bytes)
-            .map_err(|_| Error::corrupt("log segment", offset, "a size that fits the memory", head.bytes))?;
-        let region = self.media.map(mapping, offset, bytes).map_err(Error::io("mapping a log segment"))?;
+        let region = match mapped {
+            Some(region) => region,
+            None => self.map_records(offset, head.bytes)?,
+        };
         let memory = RecordMemory::new(region, FIRST_RECORD as usize);
         let segment = Segment::new(memory, extent, offset, head, &self.header.identity.file_id);
         let appender = segment.memory().appender().ok_or(Error::Reentrant)?;
         Ok((segment, appender))
+    }
+
+    fn map_records(&self, offset: u64, bytes: u64) -> Result<Region> {
+        if offset.checked_add(bytes).is_none_or(|end| end > Position::END_OFFSET) {
+            return Err(Error::corrupt("log segment", offset, Position::END_OFFSET, bytes));
+        }
+        let mapping = if self.space.is_some() { Mapping::Shared } else { Mapping::Private };
+        let len = usize::try_from(bytes)
+            .map_err(|_| Error::corrupt("log segment", offset, "a size that fits the memory", bytes))?;
+        self.media.map(mapping, offset, len).map_err(Error::io("mapping a log segment"))
     }
 
     /// Makes durable what was read, then puts the journal's pages in place (D13).
