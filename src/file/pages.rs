@@ -158,12 +158,11 @@ impl IndexPages {
         IndexPages { region, shared: Arc::new(shared) }
     }
 
-    /// Has the system provide all the memory of pages that no checkpoint has written, in steps of a millisecond or so:
-    /// nobody maps anything meanwhile.
+    /// Has the system provide all the memory of pages that no checkpoint has written, in steps of a millisecond or so.
     pub(crate) fn provide_memory(&self, mut between: impl FnMut()) {
         const STEP: usize = 2 << 20;
         for offset in (0..self.region.len()).step_by(STEP) {
-            self.region.populate_write(offset, STEP);
+            self.region.fault_in(offset, STEP);
             between();
         }
     }

@@ -235,6 +235,21 @@ impl Region {
         };
     }
 
+    /// Faults pages in for writing, one by one. Takes longer than [`Region::populate_write`], but keeps nobody else from
+    /// mapping and unmapping meanwhile; for background threads.
+    pub(crate) fn fault_in(&self, offset: usize, len: usize) {
+        #[cfg(any(feature = "sim", test))]
+        if self.backing().is_some() {
+            return;
+        }
+        let end = (offset + len).min(self.len);
+        for at in (offset..end).step_by(PAGE_BYTES as usize) {
+            // Changes nothing, whatever the word is, but is a store to the processor. (One that stores what it has just
+            // loaded could be left out by the compiler, and another thread's store between the two would be lost.)
+            let _ = self.word(at / 8).compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
     /// Drops the private copies of some pages; the next access reads the file again (D10). Keeps them on a system
     /// whose pages are larger than the file's: it would drop their neighbours too.
     pub(crate) fn drop_copies(&self, offset: usize, len: usize) {

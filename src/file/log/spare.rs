@@ -14,8 +14,10 @@ use crate::format::segment::{FIRST_RECORD, SEGMENT_UNIT_BYTES};
 /// it costs an interrupt when it is synced, so it is small; but the background thread must have the next one ready
 /// while this one fills, in some 2 ms at 3 million records a second.
 const WINDOW_BYTES: u64 = 1 << 20;
+/// The first window of a segment, which is faulted in long before the segment is begun.
+const FIRST_WINDOW_BYTES: u64 = 256 << 10;
 /// A window begins this much before the one before it ends, so that a record on the border fits into it.
-const OVERLAP_BYTES: u64 = SEGMENT_UNIT_BYTES;
+const OVERLAP_BYTES: u64 = 4 * PAGE_BYTES;
 
 /// A segment's space, allocated and mapped before it is needed.
 pub(crate) struct Spare {
@@ -33,30 +35,27 @@ pub(crate) enum Wanted {
     Spare(SpareSource),
     /// The next window of the present segment.
     Window { source: SpareSource, segment: Arc<Segment>, at: u64 },
-    /// The window of the spare that comes next.
-    Ready { window: Window, spare_offset: u64 },
 }
 
 /// What was prepared.
 pub(crate) enum Prepared {
     Spare(Spare),
     Window { window: Window, segment: Arc<Segment> },
-    Ready { spare_offset: u64 },
 }
 
 impl Wanted {
     /// Takes as long as the file system takes.
     pub(crate) fn prepare(self) -> Result<Prepared> {
         Ok(match self {
-            Wanted::Spare(source) => Prepared::Spare(source.prepare()?),
-            Wanted::Window { source, segment, at } => {
-                let window = source.window(segment.memory(), segment.offset(), at, 0)?;
-                window.populate_all();
-                Prepared::Window { window, segment }
+            Wanted::Spare(source) => {
+                let spare = source.prepare()?;
+                Prepared::Spare(Spare { window: spare.window.fault_in(0), ready: true, ..spare })
             }
-            Wanted::Ready { window, spare_offset } => {
-                window.populate_all();
-                Prepared::Ready { spare_offset }
+            Wanted::Window { source, segment, at } => {
+                let window = source.window(segment.memory(), segment.offset(), at, WINDOW_BYTES)?;
+                // The writer is still at what lies in the window before too.
+                let window = window.fault_in(OVERLAP_BYTES as usize);
+                Prepared::Window { window, segment }
             }
         })
     }
@@ -84,7 +83,7 @@ impl SpareSource {
             .map_err(no_space("mapping a log segment", self.bytes))?;
         let memory = RecordMemory::new(region, FIRST_RECORD as usize);
         let head = self.head(&memory, extent.offset())?;
-        let window = self.window(&memory, extent.offset(), 0, 0)?;
+        let window = self.window(&memory, extent.offset(), 0, FIRST_WINDOW_BYTES)?;
         Ok(Spare { extent, memory, head, window, ready: false })
     }
 
@@ -93,11 +92,10 @@ impl SpareSource {
         memory.window(&*self.media, offset, 0..PAGE_BYTES as usize).map_err(mapping_window)
     }
 
-    /// A window on a segment, from `at` in it on, for at least `least` bytes.
-    pub(super) fn window(&self, memory: &RecordMemory, offset: u64, at: u64, least: u64) -> Result<Window> {
+    /// A window on `bytes` of a segment from `at` on, as far as there are as many.
+    pub(super) fn window(&self, memory: &RecordMemory, offset: u64, at: u64, bytes: u64) -> Result<Window> {
         let start = at - at % PAGE_BYTES;
-        let bytes = (at - start + least).max(WINDOW_BYTES).next_multiple_of(PAGE_BYTES);
-        let end = (start + bytes).min(memory.len() as u64);
+        let end = (at + bytes).next_multiple_of(PAGE_BYTES).min(memory.len() as u64);
         memory.window(&*self.media, offset, start as usize..end as usize).map_err(mapping_window)
     }
 }
@@ -114,4 +112,9 @@ pub(super) fn next_window_at(end: u64, bytes: u64) -> Option<u64> {
 /// Whether a tail that far before the end of its window wants the next one.
 pub(super) fn wants_next(left: u64) -> bool {
     left < WINDOW_BYTES / 2
+}
+
+/// How large a window must be for a record of `bytes`.
+pub(super) fn window_bytes_for(bytes: u64) -> u64 {
+    bytes.max(WINDOW_BYTES)
 }

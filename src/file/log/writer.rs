@@ -12,7 +12,9 @@ use crate::file::epoch::Domain;
 use crate::file::log::Log;
 use crate::file::log::chain::Mark;
 use crate::file::log::segment::Segment;
-use crate::file::log::spare::{Prepared, Spare, SpareSource, Wanted, next_window_at, wants_next};
+use crate::file::log::spare::{
+    Prepared, Spare, SpareSource, Wanted, next_window_at, wants_next, window_bytes_for,
+};
 use crate::file::media::Media;
 use crate::file::region::{self, Appender, Window};
 use crate::file::space::{Space, no_space};
@@ -199,7 +201,7 @@ impl LogWriter {
             }
             None => {
                 let (memory, offset) = (self.segment.memory(), self.segment.offset());
-                self.spare_source().window(memory, offset, at, bytes)?
+                self.spare_source().window(memory, offset, at, window_bytes_for(bytes))?
             }
         };
         // Unmapping takes its time, and is left to the background thread.
@@ -234,27 +236,18 @@ impl LogWriter {
         if !self.wants_window() {
             return Some(Wanted::Spare(self.spare_source()));
         }
-        let end = self.appender.window().map_or(0, |window| window.end() as u64);
-        Some(match next_window_at(end, self.segment.bytes()) {
-            Some(at) => {
-                Wanted::Window { source: self.spare_source(), segment: Arc::clone(&self.segment), at }
-            }
-            None => {
-                let spare = self.spares.first()?;
-                Wanted::Ready { window: spare.window.clone(), spare_offset: spare.extent.offset() }
-            }
-        })
+        let end = self.appender.window()?.end() as u64;
+        let at = next_window_at(end, self.segment.bytes())?;
+        Some(Wanted::Window { source: self.spare_source(), segment: Arc::clone(&self.segment), at })
     }
 
-    /// Whether the window, or the one that the next segment begins with, should be prepared.
+    /// Whether the next window of the segment should be prepared.
     fn wants_window(&self) -> bool {
         let Some(window) = self.appender.window().filter(|_| !self.needs_fresh_segment) else { return false };
         let end = window.end() as u64;
-        let missing = match next_window_at(end, self.segment.bytes()) {
-            Some(_) => self.next_window.is_none(),
-            None => self.spares.first().is_some_and(|spare| !spare.ready),
-        };
-        missing && wants_next((self.segment.offset() + end).saturating_sub(self.tail))
+        self.next_window.is_none()
+            && end < self.segment.bytes()
+            && wants_next((self.segment.offset() + end).saturating_sub(self.tail))
     }
 
     /// Takes what was prepared meanwhile.
@@ -267,12 +260,6 @@ impl LogWriter {
                     && self.appender.window().is_some_and(|now| now.end() < window.end())
                 {
                     self.next_window = Some(window);
-                }
-            }
-            Prepared::Ready { spare_offset } => {
-                let same = |spare: &&mut Spare| spare.extent.offset() == spare_offset;
-                if let Some(spare) = self.spares.iter_mut().find(same) {
-                    spare.ready = true;
                 }
             }
         }

@@ -119,9 +119,10 @@ impl Window {
         self.region.populate_write(at - self.start, len);
     }
 
-    /// Faults in all of it.
-    pub(crate) fn populate_all(&self) {
-        self.region.populate_write(0, self.region.len);
+    /// Faults it in but for its first `skipped` bytes. Nobody has begun to write there: records are not written atomically.
+    pub(crate) fn fault_in(self, skipped: usize) -> Self {
+        self.region.fault_in(skipped, self.region.len.saturating_sub(skipped));
+        self
     }
 
     fn address(&self, at: usize) -> NonNull<u8> {
