@@ -45,6 +45,7 @@ rows! {
     FillMax: Microseconds, "fill longest, us";
     Batches: OpsPerSecond, "fill, batches of 1000";
     Get: OpsPerSecond, "get, hit";
+    GetMany: OpsPerSecond, "get, hit, 1000 keys a call";
     Miss: OpsPerSecond, "get, miss";
     Iterate: OpsPerSecond, "iterate, entries";
     YcsbA: OpsPerSecond, "YCSB A";

@@ -32,6 +32,19 @@ pub trait Engine {
     /// Copies the value into the caller's buffer; false if the key is absent.
     fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool>;
 
+    /// The values of several keys, in their order; at once where the engine can look up many together.
+    fn get_many(
+        &self,
+        keys: &[Key],
+        buffer: &mut Vec<u8>,
+        visit: &mut dyn FnMut(&Key, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
+        keys.iter().try_for_each(|key| {
+            let found = self.get(key, buffer)?;
+            visit(key, found.then_some(buffer))
+        })
+    }
+
     fn remove(&self, key: &Key) -> Result<()>;
 
     /// Every entry, in the engine's order.

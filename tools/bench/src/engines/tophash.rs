@@ -32,6 +32,19 @@ impl Engine for Tophash {
         Ok(copy_out(value, self.0.get(key)?.as_deref()))
     }
 
+    fn get_many(
+        &self,
+        keys: &[Key],
+        buffer: &mut Vec<u8>,
+        visit: &mut dyn FnMut(&Key, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
+        for (key, value) in keys.iter().zip(self.0.get_many(keys)) {
+            let found = copy_out(buffer, value?.as_deref());
+            visit(key, found.then_some(buffer))?;
+        }
+        Ok(())
+    }
+
     fn remove(&self, key: &Key) -> Result<()> {
         self.0.remove(key)?;
         Ok(())

@@ -1,6 +1,8 @@
 //! What one thread does: a store is filled, read, overwritten and emptied.
 
-use anyhow::{Result, ensure};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
 
 use super::latency::Latency;
 use super::{Job, get_checked, rate, report, ycsb};
@@ -25,6 +27,7 @@ pub fn run(job: &Job) -> Result<()> {
     if job.wants(Workload::Get) {
         let get = |number: &u32| get_checked(&*engine, &key(u64::from(*number)), &mut buffer).map(drop);
         report(Row::Get, rate(order.iter(), get)?)?;
+        report(Row::GetMany, get_many(&*engine, &order, &mut buffer)?)?;
     }
     if job.wants(Workload::Miss) {
         let miss = |number: &u32| {
@@ -52,6 +55,19 @@ pub fn run(job: &Job) -> Result<()> {
         report(Row::FileRemoved, disk::allocated_bytes(job.dir())? as f64)?;
     }
     Ok(())
+}
+
+/// Keys that were got a thousand at a time, a second.
+fn get_many(engine: &dyn Engine, order: &[u32], buffer: &mut Vec<u8>) -> Result<f64> {
+    let begin = Instant::now();
+    for numbers in order.chunks(1000) {
+        let keys: Vec<_> = numbers.iter().map(|number| key(u64::from(*number))).collect();
+        engine.get_many(&keys, buffer, &mut |key, value| {
+            let value = value.with_context(|| format!("a key is missing: {key:02x?}"))?;
+            generation_of(key, value).map(drop)
+        })?;
+    }
+    Ok(order.len() as f64 / begin.elapsed().as_secs_f64())
 }
 
 fn fill(job: &Job, engine: &dyn Engine) -> Result<()> {
