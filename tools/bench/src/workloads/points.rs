@@ -64,7 +64,8 @@ fn get_many(engine: &dyn Engine, order: &[u32], buffer: &mut Vec<u8>) -> Result<
         let keys: Vec<_> = numbers.iter().map(|number| key(u64::from(*number))).collect();
         engine.get_many(&keys, buffer, &mut |key, value| {
             let value = value.with_context(|| format!("a key is missing: {key:02x?}"))?;
-            generation_of(key, value).map(drop)
+            let generation = generation_of(key, value);
+            generation.map(drop).with_context(|| format!("a wrong value under {key:02x?}: {value:02x?}"))
         })?;
     }
     Ok(order.len() as f64 / begin.elapsed().as_secs_f64())
