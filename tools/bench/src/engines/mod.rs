@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Key, Value};
 
+/// Is told a key and its value, if it has one.
+pub type Visit<'a> = dyn FnMut(&Key, Option<&[u8]>) -> Result<()> + 'a;
+
 /// A key-value store, as every workload sees it.
 pub trait Engine {
     /// One committed write, visible to readers when this returns; on disk too in [`Mode::Durable`].
@@ -33,12 +36,7 @@ pub trait Engine {
     fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool>;
 
     /// The values of several keys, in their order; at once where the engine can look up many together.
-    fn get_many(
-        &self,
-        keys: &[Key],
-        buffer: &mut Vec<u8>,
-        visit: &mut dyn FnMut(&Key, Option<&[u8]>) -> Result<()>,
-    ) -> Result<()> {
+    fn get_many(&self, keys: &[Key], buffer: &mut Vec<u8>, visit: &mut Visit<'_>) -> Result<()> {
         keys.iter().try_for_each(|key| {
             let found = self.get(key, buffer)?;
             visit(key, found.then_some(buffer))

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tophash::{Durability, Options, Store};
 
-use super::{Engine, Mode, Settings, copy_out};
+use super::{Engine, Mode, Settings, Visit, copy_out};
 use crate::data::{Key, Value};
 
 pub struct Tophash(Store);
@@ -32,12 +32,7 @@ impl Engine for Tophash {
         Ok(copy_out(value, self.0.get(key)?.as_deref()))
     }
 
-    fn get_many(
-        &self,
-        keys: &[Key],
-        buffer: &mut Vec<u8>,
-        visit: &mut dyn FnMut(&Key, Option<&[u8]>) -> Result<()>,
-    ) -> Result<()> {
+    fn get_many(&self, keys: &[Key], buffer: &mut Vec<u8>, visit: &mut Visit<'_>) -> Result<()> {
         for (key, value) in keys.iter().zip(self.0.get_many(keys)) {
             let found = copy_out(buffer, value?.as_deref());
             visit(key, found.then_some(buffer))?;
