@@ -55,9 +55,10 @@ impl ArraySpace {
         self.progress.store(progress(bytes, soon), Ordering::Relaxed);
     }
 
-    /// Gives back what was reserved ahead.
-    pub(crate) fn drop_ahead(&self) {
-        *self.lock_ahead() = None;
+    /// Gives back what was reserved ahead; whether that was anything.
+    pub(crate) fn drop_ahead(&self) -> bool {
+        self.progress.store(0, Ordering::Relaxed);
+        self.lock_ahead().take().is_some()
     }
 
     /// The run that was reserved ahead.
@@ -84,9 +85,14 @@ impl Arrays for ArraySpace {
 
     fn reserve(&self, bytes: u64) -> Result<IndexPages> {
         let bytes = page_round_up(bytes);
-        match self.take_ahead(bytes) {
-            Some(pages) => Ok(pages),
-            None => self.reserve_now(bytes),
+        if let Some(pages) = self.take_ahead(bytes) {
+            self.progress.store(0, Ordering::Relaxed);
+            return Ok(pages);
+        }
+        match self.reserve_now(bytes) {
+            // What is wanted now comes before what is wanted later.
+            Err(Error::NoSpace { .. }) if self.drop_ahead() => self.reserve_now(bytes),
+            reserved => reserved,
         }
     }
 }

@@ -98,7 +98,7 @@ impl sealed::Sealed for FileSystem {}
 impl Volume for FileSystem {
     fn open(&self, path: &Path, access: Access) -> io::Result<Option<Arc<dyn Media>>> {
         match OpenOptions::new().read(true).write(access == Access::Write).open(path) {
-            Ok(file) => Ok(Some(Arc::new(RealFile(file, Process::current())))),
+            Ok(file) => Ok(Some(Arc::new(RealFile::new(file)))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -109,7 +109,7 @@ impl Volume for FileSystem {
         for attempt in 0..1000u32 {
             let temporary = path.with_file_name(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
             match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
-                Ok(file) => return Ok((temporary, Arc::new(RealFile(file, Process::current())))),
+                Ok(file) => return Ok((temporary, Arc::new(RealFile::new(file)))),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -145,7 +145,7 @@ impl Volume for FileSystem {
 
 /// An open file of the file system.
 #[derive(Debug)]
-struct RealFile(File, Process);
+struct RealFile(Arc<File>, Process);
 
 impl sealed::Sealed for RealFile {}
 
@@ -193,7 +193,7 @@ impl Media for RealFile {
     fn map(&self, mapping: Mapping, offset: u64, len: usize) -> io::Result<Region> {
         match mapping {
             Mapping::Shared => {
-                Ok(Region::from_raw(MmapOptions::new().offset(offset).len(len).map_raw(&self.0)?))
+                Ok(Region::from_raw(MmapOptions::new().offset(offset).len(len).map_raw(&*self.0)?))
             }
             Mapping::Private => Region::private_of(&self.0, offset, len),
         }
@@ -206,8 +206,8 @@ impl Media for RealFile {
 
     fn try_lock(&self, access: Access) -> io::Result<bool> {
         let locked = match access {
-            Access::Write => fs2::FileExt::try_lock_exclusive(&self.0),
-            Access::Read => fs2::FileExt::try_lock_shared(&self.0),
+            Access::Write => fs2::FileExt::try_lock_exclusive(&*self.0),
+            Access::Read => fs2::FileExt::try_lock_shared(&*self.0),
         };
         match locked {
             Ok(()) => Ok(true),
@@ -234,7 +234,7 @@ impl Media for RealFile {
     }
 
     fn allocated(&self) -> io::Result<u64> {
-        fs2::FileExt::allocated_size(&self.0)
+        fs2::FileExt::allocated_size(&*self.0)
     }
 }
 
@@ -243,12 +243,16 @@ impl Drop for RealFile {
         // Closing alone would keep the lock as long as a child that is just being spawned has a copy of the
         // descriptor. In a forked child it is the parent's lock.
         if self.1.check().is_ok() {
-            let _ = fs2::FileExt::unlock(&self.0);
+            let _ = fs2::FileExt::unlock(&*self.0);
         }
     }
 }
 
 impl RealFile {
+    fn new(file: File) -> Self {
+        RealFile(Arc::new(file), Process::current())
+    }
+
     fn is_on_tmpfs(&self) -> io::Result<bool> {
         const TMPFS_MAGIC: i64 = 0x0102_1994;
         Ok(rustix::fs::fstatfs(&self.0)?.f_type as i64 == TMPFS_MAGIC)

@@ -355,21 +355,23 @@ impl IndexPages {
             (state == PageState::CLEAN || !kept(Mutant::OnlyCleanCopiesDropped))
                 && matches!(self.shared.sums.get(page), Ok(Some(_)))
         };
+        let mut runs = Vec::new();
         let mut page = 0;
         while page < self.pages() {
             let run = (page..self.pages()).take_while(|&page| clean(page)).count();
-            if run == 0 {
-                page += 1;
-                continue;
-            }
             for page in page..page + run {
                 let bit = 1 << (page % 64);
                 self.shared.verified[page / 64].fetch_and(!bit, Ordering::AcqRel);
             }
-            self.region.drop_copies(page * PAGE_BYTES as usize, run * PAGE_BYTES as usize);
-            self.shared.pager.forget_populated(run as u64);
+            if run > 0 {
+                runs.push(page * PAGE_BYTES as usize..(page + run) * PAGE_BYTES as usize);
+                self.shared.pager.forget_populated(run as u64);
+            }
             page += run + 1;
         }
+        let changed = |&page: &usize| self.shared.states[page].load(Ordering::Acquire) != PageState::CLEAN;
+        let changed = (0..self.pages()).filter(changed).map(|page| page * PAGE_BYTES as usize);
+        self.region.drop_copies(&runs, changed);
     }
 
     /// Undoes a freeze: its pages are dirty again (D7). Under the writer lock.

@@ -37,8 +37,8 @@ enum Owner {
     Raw(MmapRaw),
     /// `MAP_PRIVATE`, writable: the kernel never writes it back.
     Private(MmapMut),
-    /// Memory in place of a private mapping of `file` from `offset` on.
-    Zeros { map: MmapMut, file: File, offset: u64 },
+    /// Memory in place of a private mapping of `file` from `offset` on, until that one has taken its place.
+    Zeros { map: MmapMut, file: Arc<File>, offset: u64, replaced: AtomicBool },
     /// Memory of the heap: miri knows no mappings.
     #[cfg(miri)]
     Heap { _memory: Heap },
@@ -90,22 +90,18 @@ impl Region {
     /// Zeroed memory that stands for a private mapping of a part of `file` that reads as zeros. Copies that are dropped
     /// are read from the file then.
     #[cfg(not(miri))]
-    pub(crate) fn zeros_of(file: &File, offset: u64, len: usize) -> std::io::Result<Self> {
-        let file = file.try_clone()?;
+    pub(crate) fn zeros_of(file: &Arc<File>, offset: u64, len: usize) -> std::io::Result<Self> {
         let mut map = MmapOptions::new().len(len).no_reserve_swap().map_anon()?;
         // A hint: where it is not taken, each page is faulted in by itself.
         let _ = map.advise(Advice::HugePage);
         let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
-        Ok(Region { base, len: map.len(), owner: Arc::new(Owner::Zeros { map, file, offset }) })
+        let (file, replaced) = (Arc::clone(file), AtomicBool::new(false));
+        Ok(Region { base, len: map.len(), owner: Arc::new(Owner::Zeros { map, file, offset, replaced }) })
     }
 
     /// Maps a part of `file` privately and for writing, whatever the file was opened for (C1, D11).
     pub(crate) fn private_of(file: &File, offset: u64, len: usize) -> std::io::Result<Self> {
-        let mut options = MmapOptions::new();
-        // SAFETY: the mapping is reached only through atomic words (Region) or as published records
-        // (RecordMemory); the file's lock keeps other processes of this library from changing it (C16).
-        let map = unsafe { options.offset(offset).len(len).no_reserve_swap().map_copy(file)? };
-        Ok(Self::from_private(map))
+        Ok(Self::from_private(map_copy(file, offset, len)?))
     }
 
     /// A mapping of the simulated disk: `len` bytes of `memory` from `start` on, which keeps all of it mapped.
@@ -250,42 +246,62 @@ impl Region {
         }
     }
 
-    /// Drops the private copies of some pages; the next access reads the file again (D10). Keeps them on a system
-    /// whose pages are larger than the file's: it would drop their neighbours too.
-    pub(crate) fn drop_copies(&self, offset: usize, len: usize) {
-        if rustix::param::page_size() as u64 > PAGE_BYTES {
+    /// Drops the private copies of pages, in runs of bytes; the next access reads the file again (D10). `changed` are the
+    /// offsets of the pages that the file does not hold as they are. Keeps all copies on a system whose pages are larger
+    /// than the file's: it would drop their neighbours too.
+    pub(crate) fn drop_copies(&self, runs: &[Range<usize>], changed: impl Iterator<Item = usize>) {
+        if runs.is_empty() || rustix::param::page_size() as u64 > PAGE_BYTES {
             return;
         }
         match &*self.owner {
-            Owner::Private(map) => {
-                // SAFETY: no reference into the region outlives a call, words are atomics; the caller (the checkpoint,
-                // under the writer lock) names only pages whose in-place copy in the file is durable and the same.
-                let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len) };
-            }
+            // Relaxed: who holds the writer lock drops copies, and nobody else looks.
             #[cfg(not(miri))]
-            Owner::Zeros { file, offset: place, .. } => self.map_over(offset, len, file, *place),
+            Owner::Zeros { file, offset, replaced, .. } if !replaced.load(Ordering::Relaxed) => {
+                let done = self.map_over(file, *offset, changed);
+                replaced.store(done.is_ok(), Ordering::Relaxed);
+            }
+            Owner::Private(map) | Owner::Zeros { map, .. } => {
+                for run in runs {
+                    // SAFETY: no reference into the region outlives a call, words are atomics; the caller (the
+                    // checkpoint, under the writer lock) names only pages whose in-place copy in the file is durable
+                    // and the same.
+                    let _ = unsafe {
+                        map.unchecked_advise_range(UncheckedAdvice::DontNeed, run.start, run.len())
+                    };
+                }
+            }
             _ => {}
         }
         #[cfg(any(feature = "sim", test))]
         if let Some(backing) = self.backing() {
-            backing.reload(self, offset, len);
+            runs.iter().for_each(|run| backing.reload(self, run.start, run.len()));
         }
     }
 
-    /// Maps `len` bytes of the region at `offset` to their place in `file`, in which the region begins at `place`. If the
-    /// system has no more mappings to give, they stay as they are.
+    /// Puts a private mapping of the region's place in `file` over all of it, in which the `changed` pages are as they are
+    /// now. One mapping for all: were each run mapped by itself, a large table would take as many as the system has
+    /// for a process (`vm.max_map_count`), and nobody else would get one. On an error everything stays as it is.
     #[cfg(not(miri))]
-    fn map_over(&self, offset: usize, len: usize, file: &File, place: u64) {
-        use rustix::mm::{MapFlags, ProtFlags};
-        assert!(len <= self.len && offset <= self.len - len);
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        // SAFETY: the range lies within this mapping, as just asserted, and goes with it; what holds for a dropped copy
-        // holds here: words are atomics, and the file says the same.
-        let _ = unsafe {
-            let address = self.base.as_ptr().add(offset);
-            rustix::mm::mmap(address.cast(), len, protection, flags, file, place + offset as u64)
-        };
+    fn map_over(
+        &self,
+        file: &File,
+        offset: u64,
+        changed: impl Iterator<Item = usize>,
+    ) -> std::io::Result<()> {
+        let mut aside = map_copy(file, offset, self.len)?;
+        for page in changed {
+            self.copy_out(page, &mut aside[page..page + PAGE_BYTES as usize]);
+        }
+        let (from, to) = (aside.as_mut_ptr().cast(), self.base.as_ptr().cast());
+        // SAFETY: both mappings have this length. Nobody holds a reference into either: words are atomics, and a reader
+        // that comes meanwhile waits for the system and finds the same words, as the caller of `drop_copies` has seen
+        // to; nobody stores any, under the writer lock.
+        unsafe {
+            rustix::mm::mremap_fixed(from, self.len, self.len, rustix::mm::MremapFlags::MAYMOVE, to)?;
+        }
+        // It is where the region's own mapping was, and goes with that one.
+        std::mem::forget(aside);
+        Ok(())
     }
 
     /// Has the memory read as zeros in a forked child (C15).
@@ -302,6 +318,14 @@ impl Region {
         unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, advice)? };
         Ok(())
     }
+}
+
+/// Maps a part of `file` privately and for writing.
+fn map_copy(file: &File, offset: u64, len: usize) -> std::io::Result<MmapMut> {
+    let mut options = MmapOptions::new();
+    // SAFETY: the mapping becomes a region's, which is reached only through atomic words (Region) or as published
+    // records (RecordMemory); the file's lock keeps other processes of this library from changing it (C16).
+    unsafe { options.offset(offset).len(len).no_reserve_swap().map_copy(file) }
 }
 
 /// Zeroed, page-aligned memory in place of an anonymous mapping.

@@ -108,6 +108,7 @@ impl Core {
             writer.log()?.append(&frame, &[], &[]);
         }
         writer.table.clear(self, plan);
+        self.arrays.drop_ahead();
         self.log.segments(&pin).iter().for_each(|segment| segment.set_live(0));
         self.finish_write(files, writer)
     }
@@ -333,6 +334,7 @@ impl Core {
         let array = self.writer.lock().ok().and_then(|writer| self.array_wanted(&writer.table));
         if let Some(array) = array {
             self.arrays.reserve_ahead(array.bytes, array.imminent, || self.prepare_log());
+            self.drop_array_of_the_past(array);
         }
         if self.domain.waiting() > 0 {
             self.domain.collect();
@@ -350,6 +352,14 @@ impl Core {
             {
                 log.take(space);
             }
+        }
+    }
+
+    /// Gives back what was reserved ahead of a growth that began without it, or of one that a clear put off.
+    fn drop_array_of_the_past(&self, reserved: NextArray) {
+        let Ok(writer) = self.writer.lock() else { return };
+        if writer.table.next_array().is_none_or(|next| next.bytes != reserved.bytes) {
+            self.arrays.drop_ahead();
         }
     }
 

@@ -186,7 +186,8 @@ impl LogWriter {
     fn cover(&mut self, bytes: u64) -> Result<()> {
         let at = (self.tail - self.segment.offset()) as usize;
         let covers = |window: &Window| window.covers(at, bytes as usize);
-        if self.appender.window().is_some_and(covers) {
+        // Nothing needs no window, and behind the last byte of a segment there is none.
+        if bytes == 0 || self.appender.window().is_some_and(covers) {
             return Ok(());
         }
         self.move_window(at as u64, bytes)
@@ -344,10 +345,11 @@ impl LogWriter {
         let populated = if spare.ready { offset + spare.window.end() as u64 } else { 0 };
         let segment = Segment::new(spare.memory, Some(spare.extent), offset, head, &self.identity.file_id);
         let mut appender = segment.memory().appender().ok_or(Error::Reentrant)?;
-        let old_head = match self.head.replace(spare.head.clone()) {
+        let old_head = match self.head.clone() {
             Some(head) => head,
             None => self.spare_source().head(self.segment.memory(), self.segment.offset())?,
         };
+        // Nothing fails from here on.
         let identity = head.encode(&self.identity.file_id);
         let copies = if kept(Mutant::IdentityTwice) { 2 } else { 1 };
         IDENTITY_AT.iter().take(copies).for_each(|&at| appender.write_head(&spare.head, at, &identity));
@@ -368,6 +370,7 @@ impl LogWriter {
         self.last_sequence = head.sequence;
         self.needs_fresh_segment = false;
         self.segment = segment;
+        self.head = Some(spare.head);
         appender.move_to(spare.window);
         // Unmapping takes its time, and is left to the background thread.
         let before = std::mem::replace(&mut self.appender, appender);

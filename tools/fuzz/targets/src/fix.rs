@@ -2,6 +2,7 @@
 
 use std::hash::Hasher;
 
+use crc32c::crc32c_append;
 use siphasher::sip::SipHasher13;
 
 use crate::layout::{
@@ -81,12 +82,14 @@ pub fn fix_record(bytes: &mut [u8], segment: usize, at: usize) {
     let Some(frame) = Frame::at(bytes, at) else { return };
     let Some(record) = bytes.get(at..at + frame.bytes()) else { return };
     if frame.large {
-        let crc = crc(salt ^ VALUE_SALT, &record[frame.head_bytes()..]);
+        let crc = crc32c_append(salt ^ VALUE_SALT, &record[frame.head_bytes()..]);
         put_u32(bytes, at + 12, crc);
-        let crc = crc_of(salt, bytes, at + 4, at + frame.head_bytes());
+        let head = bytes.get(at + 4..at + frame.head_bytes()).unwrap_or_default();
+        let crc = crc32c_append(salt, head);
         put_u32(bytes, at, crc);
     } else {
-        put_u32(bytes, at, crc(salt, &record[4..]));
+        let crc = crc32c_append(salt, &record[4..]);
+        put_u32(bytes, at, crc);
     }
 }
 
