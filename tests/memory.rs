@@ -40,7 +40,7 @@ fn copies_of_scattered_pages_are_dropped_in_few_mappings() {
         let store = options.open(place.file("a.tophash")).unwrap();
         let (mut model, mut random) = (Model::new(), Random(1));
         let mapped_before = mappings();
-        for round in 0..3 {
+        for round in 0..2 {
             insert(&store, &mut model, &mut random, round * 900..(round + 1) * 900);
             let before = anonymous_bytes();
             store.checkpoint().unwrap();
@@ -58,9 +58,9 @@ fn copies_of_scattered_pages_are_dropped_in_few_mappings() {
 /// Pages that changed since the freeze keep their content, and a reader sees every entry throughout.
 #[test]
 fn copies_are_dropped_beside_a_writer_and_a_reader() {
-    const STABLE: u64 = 20_000;
-    let place = Place::new();
-    let options = Options::new().index_memory_limit(1 << 20).background(false);
+    const STABLE: u64 = 10_000;
+    let place = Place::in_memory();
+    let options = Options::new().index_memory_limit(256 << 10).background(false);
     let store = options.open(place.file("a.tophash")).unwrap();
     let (mut model, mut random) = (Model::new(), Random(2));
     insert(&store, &mut model, &mut random, 0..STABLE);
@@ -88,7 +88,7 @@ fn copies_are_dropped_beside_a_writer_and_a_reader() {
         }
         let _raise = Raise(&done);
         // Several growths: new arrays, whose copies were never dropped before.
-        insert(&store, &mut model, &mut random, STABLE..6 * STABLE);
+        insert(&store, &mut model, &mut random, STABLE..5 * STABLE);
     });
     check_equal(&store, &model, []);
     store.close().unwrap();
