@@ -11,11 +11,13 @@
 use std::sync::atomic::compiler_fence;
 
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
+use crate::sync::membarrier;
 
 /// Orders what the light side stored before what it loads, against the heavy side, which does it the other way round.
 pub(crate) struct Barrier {
-    /// Whether the heavy side fences for the light one. Set once, with the heavy side kept out; loaded Relaxed: who
-    /// does not see it yet uses a fence, which is as good.
+    /// Whether the heavy side fences for the light one. Set once, with the heavy side kept out. The light side loads it
+    /// Acquire, which pairs with the Release of `make_one_sided`: it has no fence then against the heavy sides before
+    /// that, and must see what they unlinked. Who does not see it yet uses a fence, which is as good.
     one_sided: AtomicBool,
 }
 
@@ -33,13 +35,13 @@ impl Barrier {
     /// Leaves the fence to the heavy side from now on. [`register`] said that the system can do that, and no heavy side
     /// is under way.
     pub(crate) fn make_one_sided(&self) {
-        self.one_sided.store(true, Ordering::Relaxed);
+        self.one_sided.store(true, Ordering::Release);
     }
 
     /// The light side: between its announcement and its loads.
     #[inline]
     pub(crate) fn light(&self) {
-        if self.one_sided.load(Ordering::Relaxed) {
+        if self.one_sided.load(Ordering::Acquire) {
             compiler_fence(Ordering::SeqCst);
         } else {
             fence(Ordering::SeqCst);
@@ -51,35 +53,11 @@ impl Barrier {
     #[must_use]
     pub(crate) fn heavy(&self) -> bool {
         fence(Ordering::SeqCst);
-        !self.one_sided.load(Ordering::Relaxed) || system::fence_everywhere()
+        !self.one_sided.load(Ordering::Relaxed) || membarrier::fence_everywhere()
     }
 }
 
 /// Asks the system to fence for this process; false where it can't.
 pub(crate) fn register() -> bool {
-    system::register()
-}
-
-#[cfg(not(miri))]
-mod system {
-    use rustix::thread::{MembarrierCommand, membarrier};
-
-    pub(super) fn register() -> bool {
-        membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok()
-    }
-
-    pub(super) fn fence_everywhere() -> bool {
-        membarrier(MembarrierCommand::PrivateExpedited).is_ok()
-    }
-}
-
-#[cfg(miri)]
-mod system {
-    pub(super) fn register() -> bool {
-        false
-    }
-
-    pub(super) fn fence_everywhere() -> bool {
-        false
-    }
+    membarrier::register()
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "the library's; no model needs all of it")]
 
+#[path = "../../../../src/file/barrier.rs"]
+pub mod barrier;
 #[path = "../../../../src/file/epoch.rs"]
 pub mod epoch;
 #[path = "../../../../src/file/pages.rs"]

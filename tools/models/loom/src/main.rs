@@ -8,6 +8,7 @@
 
 mod file;
 mod format;
+mod kernel;
 mod memory;
 mod models;
 mod mutants;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::bucket::{BUCKET_WORDS, Hash, OVERFLOW_WORD, Position, TOPHASH_WORD, TophashWord};
 use crate::seam::{Arrays, Pages, Records, Words};
 use crate::table::{Geometry, Host};
-use crate::weaken;
+use crate::{kernel, weaken};
 
 /// Plain memory: loom reports a load and a store that no ordering keeps apart.
 pub(crate) struct Tracked<T> {
@@ -26,6 +26,7 @@ impl<T: Copy> Tracked<T> {
     }
 
     pub(crate) fn get(&self) -> T {
+        kernel::interrupt();
         self.access.lock().unwrap().with(|_| ());
         *self.value.lock().unwrap()
     }
@@ -90,6 +91,10 @@ impl Pages for ModelPages {
     fn touch(&self, _: usize, _: usize) -> Result<()> {
         assert!(!self.0.gone.get(), "an array was given back under its reader");
         Ok(())
+    }
+
+    fn is_touched(&self, word: usize, words: usize) -> bool {
+        self.touch(word, words).is_ok()
     }
 
     fn before_write(&self, _: usize) {}

@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
+pub(crate) use crate::kernel as membarrier;
+
 /// A cell that is set once: what is in it is `std`'s to keep, who sees it loom's to say.
 pub(crate) struct OnceLock<T> {
     value: std::sync::OnceLock<T>,
@@ -71,6 +73,7 @@ pub(crate) use model_thread_local as thread_local;
 pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::Ordering;
 
+    use crate::kernel::interrupt;
     use crate::weaken::{Half, weakened};
 
     #[track_caller]
@@ -90,16 +93,19 @@ pub(crate) mod atomic {
 
                 #[track_caller]
                 pub(crate) fn load(&self, order: Ordering) -> $value {
+                    interrupt();
                     self.0.load(weakened(order, &Half::BOTH))
                 }
 
                 #[track_caller]
                 pub(crate) fn store(&self, value: $value, order: Ordering) {
+                    interrupt();
                     self.0.store(value, weakened(order, &Half::BOTH));
                 }
 
                 #[track_caller]
                 pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                    interrupt();
                     self.0.swap(value, weakened(order, &Half::BOTH))
                 }
 
@@ -111,6 +117,7 @@ pub(crate) mod atomic {
                     success: Ordering,
                     failure: Ordering,
                 ) -> Result<$value, $value> {
+                    interrupt();
                     let success = weakened(success, &Half::BOTH);
                     self.0.compare_exchange(from, to, success, weakened(failure, &[Half::Failure]))
                 }
@@ -126,21 +133,25 @@ pub(crate) mod atomic {
             impl $name {
                 #[track_caller]
                 pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                    interrupt();
                     self.0.fetch_add(value, weakened(order, &Half::BOTH))
                 }
 
                 #[track_caller]
                 pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                    interrupt();
                     self.0.fetch_sub(value, weakened(order, &Half::BOTH))
                 }
 
                 #[track_caller]
                 pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+                    interrupt();
                     self.0.fetch_or(value, weakened(order, &Half::BOTH))
                 }
 
                 #[track_caller]
                 pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                    interrupt();
                     self.0.fetch_and(value, weakened(order, &Half::BOTH))
                 }
 

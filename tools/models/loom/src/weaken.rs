@@ -74,6 +74,11 @@ pub(crate) fn at(name: &'static str, order: Ordering) -> Ordering {
     decide(Site::Named(name), order, &Half::BOTH)
 }
 
+/// The same of a fence.
+pub(crate) fn at_fence(name: &'static str, order: Ordering) -> Ordering {
+    decide(Site::Named(name), order, &Half::FENCE)
+}
+
 fn decide(site: Site, order: Ordering, halves: &[Half]) -> Ordering {
     if order == Ordering::Relaxed {
         return order;

@@ -147,6 +147,10 @@ impl Pages for ModelPages {
         Ok(())
     }
 
+    fn is_touched(&self, _: usize, _: usize) -> bool {
+        true
+    }
+
     fn before_write(&self, _: usize) {}
 
     fn offset(&self, word: usize) -> u64 {

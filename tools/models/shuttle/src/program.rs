@@ -8,9 +8,11 @@ use shuttle::rand::{Rng as _, thread_rng};
 use shuttle::thread;
 
 use crate::history::{Action, History, Operation, is_linearizable};
-use crate::memory::{ModelHost, ModelPages, ModelRecords, WRITING, hash};
-use crate::seam::Arrays as _;
-use crate::table::{Array, Counters, Geometry, Growth, Host as _, LoadFactor, Table, Trigger, Walk, lookup};
+use crate::memory::{ModelHost, ModelPages, ModelRecords, Record, WRITING, hash};
+use crate::seam::{Arrays as _, Records as _};
+use crate::table::{
+    Array, Counters, Geometry, Growth, Host as _, LoadFactor, Table, Trigger, Walk, lookup, peek,
+};
 
 /// Keys below this one are never removed; the writer replaces their values, and may clear the table.
 const STAYING: u8 = 4;
@@ -67,23 +69,23 @@ impl Writer {
     /// Returns the new value and the one before.
     fn put(&mut self, key: u8) -> (u64, Option<u64>) {
         let hash = hash(key);
-        let existing = self.table.locate(&*self.records, hash, &[key]).unwrap().map(|(cell, _)| cell);
-        let plan =
-            self.table.prepare_put(&*self.host, &*self.records, hash, existing, Trigger::Live).unwrap();
+        let (spot, _) = self.table.locate(&*self.records, hash, &[key]).unwrap();
+        let plan = self.table.prepare_put(&*self.host, &*self.records, hash, spot, Trigger::Live).unwrap();
         self.last += 1;
         let position = self.records.append(key, self.last);
         let grew = self.table.growing();
         TALLY[0].fetch_add(u64::from(plan.growth().is_some()), Relaxed);
-        self.table.put(&*self.host, plan, hash, existing, position);
+        self.table.put(&*self.host, plan, hash, position);
         TALLY[1].fetch_add(u64::from(grew && !self.table.growing()), Relaxed);
         (self.last, self.values.insert(key, self.last))
     }
 
     fn remove(&mut self, key: u8) -> Option<u64> {
         let hash = hash(key);
-        let (cell, _) = self.table.locate(&*self.records, hash, &[key]).unwrap()?;
-        let plan = self.table.prepare_remove(&*self.host, &*self.records, hash, cell).unwrap();
-        self.table.remove(&*self.host, plan, hash, cell);
+        let (spot, found) = self.table.locate(&*self.records, hash, &[key]).unwrap();
+        found?;
+        let plan = self.table.prepare_remove(&*self.host, &*self.records, hash, spot).unwrap();
+        self.table.remove(&*self.host, plan, hash);
         self.values.remove(&key)
     }
 
@@ -172,10 +174,17 @@ impl Reader {
                 key = thread_rng().gen_range(0..KEYS);
             }
             let begin = self.histories.now();
-            let found = lookup(|| self.host.published(), &*self.records, hash(key), &[key]).unwrap();
-            let value = found.map(|(_, record)| record.value);
+            let value = self.look_up(key).map(|record| record.value);
             self.histories.note(thread, key, begin, Action::Get(value));
         }
+    }
+
+    /// A lookup as the store makes it: at the key's bucket, and where that does not decide, everywhere.
+    fn look_up(&self, key: u8) -> Option<Record> {
+        let matching = |position| self.records.matching(position, &[key]);
+        let anywhere = || lookup(|| self.host.published(), hash(key), matching).unwrap();
+        peek(&self.host.published(), hash(key), |position| matching(position).ok())
+            .unwrap_or_else(|| anywhere().map(|(_, record)| record))
     }
 
     /// Iterates, then looks some keys up.

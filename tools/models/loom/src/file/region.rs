@@ -52,6 +52,8 @@ impl Region {
         }
     }
 
+    pub(crate) fn prefetch(&self, _: usize) {}
+
     pub(crate) fn populate_write(&self, _: usize, _: usize) {}
 
     /// The system interrupts every processor for this, so whoever reads afterwards reads the file.

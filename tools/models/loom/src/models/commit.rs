@@ -72,7 +72,8 @@ impl Store {
         let appended = {
             let _writer = self.writer.lock().unwrap();
             self.disk.written.fetch_add(1, Relaxed);
-            self.appended.fetch_add(1, weaken::at("commit: append", Release));
+            let before = self.appended.load(Relaxed);
+            self.appended.store(before + 1, weaken::at("commit: append", Release));
             self.appended.load(weaken::at("commit: load of what was appended", Acquire))
         };
         match self.sync_to(appended) {
@@ -94,13 +95,14 @@ impl Store {
         assert!(durable >= appended, "{appended} acknowledged, {durable} durable");
     }
 
-    /// `Core::sync_to`, without the marks.
+    /// `Core::sync_to`, without the marks, and without the wait for others (`Group`), which only saves syncs.
     fn sync_to(&self, appended: u64) -> Result<(), Error> {
-        let turn = self.syncer.turn();
         self.syncer.check()?;
         if self.synced.load(weaken::at("commit: load of what is synced", Acquire)) >= appended {
             return Ok(());
         }
+        let turn = self.syncer.turn();
+        self.syncer.check()?;
         let covered = {
             let _writer = self.writer.lock().unwrap();
             self.appended.load(weaken::at("commit: load of what was appended", Acquire))

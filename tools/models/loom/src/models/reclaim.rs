@@ -4,19 +4,23 @@ use std::sync::{Arc, Mutex, Weak};
 
 use loom::thread;
 
-use super::rig::Rig;
+use super::rig::{Rig, look_up};
 use super::{Model, bounded};
 use crate::file::epoch::Domain;
 use crate::file::region::Published;
-use crate::memory::{Memory, ModelPages, Tracked, hash};
+use crate::kernel;
+use crate::memory::{Memory, ModelPages, Tracked};
 use crate::seam::Arrays;
-use crate::table::{Array, Geometry, Growth, Host, lookup};
+use crate::table::{Array, Geometry, Growth, Host};
 
 pub(super) const MODELS: &[Model] = &[
     bounded("reclaim", 2, 4, reclaim),
     bounded("reclaim-twice", 2, 4, reclaim_twice),
     bounded("slots", 2, 3, slots),
     bounded("switch-pinned", 2, 2, switch_pinned),
+    bounded("one-sided", 2, 3, one_sided),
+    bounded("one-sided-twice", 2, 3, one_sided_twice),
+    bounded("spare", 2, 3, spare),
 ];
 
 /// A published value that tells whoever looks at it after it was dropped.
@@ -91,6 +95,21 @@ fn beside(readers: [fn(&Shared); 2], write: fn(&Shared)) {
     outlive(&shared.domain);
 }
 
+/// The same with a kernel that can interrupt the others; `first` is done before they run.
+fn interrupted(others: [fn(&Shared); 2], first: fn(&Shared), write: fn(&Shared)) {
+    let threads: [_; 2] = kernel::boot();
+    let shared = Shared::new();
+    first(&shared);
+    let mut others = others.into_iter();
+    let others = threads.map(|thread| {
+        let (shared, other) = (Arc::clone(&shared), others.next().expect("as many"));
+        thread::spawn(move || kernel::interruptible(thread, || other(&shared)))
+    });
+    write(&shared);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    outlive(&shared.domain);
+}
+
 /// A value is replaced and collected under two readers.
 fn reclaim() {
     beside([Shared::read, Shared::read], |shared| {
@@ -99,13 +118,14 @@ fn reclaim() {
     });
 }
 
+fn read_twice(shared: &Shared) {
+    shared.read();
+    shared.read();
+}
+
 /// Two values, and a reader that comes back.
 fn reclaim_twice() {
-    let again = |shared: &Shared| {
-        shared.read();
-        shared.read();
-    };
-    beside([again, |_| {}], |shared| {
+    beside([read_twice, |_| {}], |shared| {
         shared.replace();
         shared.domain.collect();
         shared.replace();
@@ -120,6 +140,46 @@ fn slots() {
         shared.domain.collect();
         shared.read();
     });
+}
+
+/// `reclaim` where the kernel fences for the readers.
+fn one_sided() {
+    interrupted(
+        [Shared::read, Shared::read],
+        |shared| shared.domain.spare_readers_the_fence(),
+        |shared| {
+            shared.replace();
+            shared.domain.collect();
+        },
+    );
+}
+
+/// `reclaim-twice` where the kernel fences for the reader.
+fn one_sided_twice() {
+    interrupted(
+        [read_twice, |_| {}],
+        |shared| shared.domain.spare_readers_the_fence(),
+        |shared| {
+            shared.replace();
+            shared.domain.collect();
+            shared.replace();
+            shared.domain.collect();
+        },
+    );
+}
+
+/// Readers are spared their fence while one of them reads and values are collected.
+fn spare() {
+    interrupted(
+        [Shared::read, |shared| shared.domain.spare_readers_the_fence()],
+        |_| {},
+        |shared| {
+            shared.replace();
+            shared.domain.collect();
+            shared.replace();
+            shared.domain.collect();
+        },
+    );
 }
 
 /// The store's own way of publishing: the library's pointer and epochs.
@@ -168,8 +228,8 @@ fn switch_pinned() {
         let (host, records) = (Arc::clone(&rig.host), Arc::clone(&rig.records));
         thread::spawn(move || {
             let pin = host.domain.pin();
-            let found = lookup(|| host.published.load(&pin), &*records, hash(0), &[0]).unwrap();
-            assert!(found.is_some_and(|(_, record)| record.value >= 1));
+            let found = look_up(|| host.published.load(&pin), &records, 0);
+            assert!(found.is_some_and(|record| record.value >= 1));
         })
     });
     rig.grow(Growth::SameSize);

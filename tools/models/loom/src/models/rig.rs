@@ -1,11 +1,12 @@
 //! The library's table over the model's memory.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::memory::{ModelHost, ModelPages, ModelRecords, Record, hash};
-use crate::seam::Arrays as _;
-use crate::table::{Array, Counters, Geometry, Growth, Host, LoadFactor, Table, Trigger, Walk, lookup};
+use crate::seam::{Arrays as _, Records as _};
+use crate::table::{Array, Counters, Geometry, Growth, Host, LoadFactor, Table, Trigger, Walk, lookup, peek};
 
 /// The writer's side.
 pub(crate) struct Rig<H: Host<Pages = ModelPages> = ModelHost> {
@@ -41,18 +42,18 @@ impl<H: Host<Pages = ModelPages>> Rig<H> {
 
     pub(crate) fn put(&mut self, key: u8, value: u64) {
         let hash = hash(key);
-        let existing = self.table.locate(&*self.records, hash, &[key]).unwrap().map(|(cell, _)| cell);
-        let plan =
-            self.table.prepare_put(&*self.host, &*self.records, hash, existing, Trigger::Replay).unwrap();
+        let (spot, _) = self.table.locate(&*self.records, hash, &[key]).unwrap();
+        let plan = self.table.prepare_put(&*self.host, &*self.records, hash, spot, Trigger::Replay).unwrap();
         let position = self.records.append(key, value);
-        self.table.put(&*self.host, plan, hash, existing, position);
+        self.table.put(&*self.host, plan, hash, position);
     }
 
     pub(crate) fn remove(&mut self, key: u8) {
         let hash = hash(key);
-        let (cell, _) = self.table.locate(&*self.records, hash, &[key]).unwrap().expect("present");
-        let plan = self.table.prepare_remove(&*self.host, &*self.records, hash, cell).unwrap();
-        self.table.remove(&*self.host, plan, hash, cell);
+        let (spot, found) = self.table.locate(&*self.records, hash, &[key]).unwrap();
+        assert!(found.is_some(), "present");
+        let plan = self.table.prepare_remove(&*self.host, &*self.records, hash, spot).unwrap();
+        self.table.remove(&*self.host, plan, hash);
     }
 
     pub(crate) fn grow(&mut self, growth: Growth) {
@@ -73,8 +74,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn get(&self, key: u8) -> Option<u64> {
-        let found = lookup(|| self.host.published(), &*self.records, hash(key), &[key]).unwrap();
-        found.map(|(_, record)| record.value)
+        look_up(|| self.host.published(), &self.records, key).map(|record| record.value)
     }
 
     /// Every entry of one iteration.
@@ -84,4 +84,14 @@ impl Reader {
             .collect::<Result<_>>()
             .unwrap()
     }
+}
+
+/// A lookup as the store makes it: at the key's bucket, and where that does not decide, everywhere.
+pub(crate) fn look_up<G>(published: impl Fn() -> G, records: &ModelRecords, key: u8) -> Option<Record>
+where
+    G: Deref<Target = Geometry<ModelPages>>,
+{
+    let matching = |position| records.matching(position, &[key]);
+    peek(&published(), hash(key), |position| matching(position).ok())
+        .unwrap_or_else(|| lookup(published, hash(key), matching).unwrap().map(|(_, record)| record))
 }
