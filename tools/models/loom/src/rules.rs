@@ -66,13 +66,28 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         rule: "C14",
-        weakened: "file/epoch.rs: fence(Ordering::SeqCst); | SeqCst",
+        weakened: "file/barrier.rs: fence(Ordering::SeqCst); | SeqCst",
         outcome: Noticed("reclaim"),
     },
     Rule {
         rule: "C14",
-        weakened: "file/epoch.rs: fence(Ordering::SeqCst); (2) | SeqCst",
+        weakened: "file/barrier.rs: fence(Ordering::SeqCst); (2) | SeqCst",
         outcome: Noticed("reclaim"),
+    },
+    Rule {
+        rule: "C14",
+        weakened: "membarrier: fence of an interrupted thread | SeqCst",
+        outcome: Noticed("one-sided"),
+    },
+    Rule {
+        rule: "C14",
+        weakened: "file/barrier.rs: self.one_sided.store(true, Ordering::Release); | Release",
+        outcome: Noticed("spare"),
+    },
+    Rule {
+        rule: "C14",
+        weakened: "file/barrier.rs: if self.one_sided.load(Ordering::Acquire) { | Acquire",
+        outcome: Noticed("spare"),
     },
     Rule {
         rule: "C14",
@@ -81,7 +96,7 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         rule: "C14",
-        weakened: "file/epoch.rs: slots.map(|slot| slot.epoch.load(Ordering::Acquire)).filter(|&e| e != IDLE).min().unwrap_or(u64::MAX) | Acquire",
+        weakened: "file/epoch.rs: .map(|slot| slot.epoch.load(Ordering::Acquire)) | Acquire",
         outcome: Noticed("reclaim"),
     },
     Rule {
@@ -92,7 +107,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         rule: "C14",
         weakened: "file/epoch.rs: slot.epoch.store(self.epoch.load(Ordering::Acquire), Ordering::Release); | Acquire",
-        outcome: Covered("the fence behind it acquires too"),
+        outcome: Noticed("one-sided"),
     },
     Rule {
         rule: "C14",
@@ -225,23 +240,19 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         rule: "D5",
         weakened: "file/sync.rs: self.syncer.poisoned.store(kept(Mutant::PoisonAfterFailedSync), Ordering::Release); | Release",
-        outcome: Covered("the turn is a lock"),
+        outcome: Covered("it is checked again in the turn, which is a lock"),
     },
     Rule {
         rule: "D5",
         weakened: "file/sync.rs: if self.poisoned.load(Ordering::Acquire) { Err(Error::Poisoned) } else { Ok(()) } | Acquire",
-        outcome: Covered("the turn is a lock"),
+        outcome: Covered("the same"),
     },
     Rule {
         rule: "D5",
         weakened: "commit: store of what is synced | Release",
-        outcome: Covered("the turn is a lock"),
+        outcome: Covered("what is synced is on the disk; whoever knows reads nothing behind it"),
     },
-    Rule {
-        rule: "D5",
-        weakened: "commit: load of what is synced | Acquire",
-        outcome: Covered("the turn is a lock"),
-    },
+    Rule { rule: "D5", weakened: "commit: load of what is synced | Acquire", outcome: Covered("the same") },
     Rule { rule: "D5", weakened: "commit: append | Release", outcome: Covered("the writer lock orders it") },
     Rule {
         rule: "D5",

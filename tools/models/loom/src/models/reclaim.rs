@@ -18,7 +18,7 @@ pub(super) const MODELS: &[Model] = &[
     bounded("reclaim-twice", 2, 4, reclaim_twice),
     bounded("slots", 2, 3, slots),
     bounded("switch-pinned", 2, 2, switch_pinned),
-    bounded("one-sided", 2, 3, one_sided),
+    bounded("one-sided", 3, 4, one_sided),
     bounded("one-sided-twice", 2, 3, one_sided_twice),
     bounded("spare", 2, 3, spare),
 ];
@@ -218,8 +218,9 @@ impl Host for PinnedHost {
 fn switch_pinned() {
     let memory = Memory::default();
     let main = memory.zeroed(Array::<ModelPages>::main_bytes(0));
+    // Here, because a model's stack is small.
+    let domain = Domain::new();
     let mut rig = Rig::over(0, main, |geometry| {
-        let domain = Domain::new();
         let published = Published::new(&domain, Arc::clone(geometry));
         PinnedHost { memory, domain, published, kept: vec![Kept::of(geometry)].into() }
     });
