@@ -77,12 +77,15 @@ impl Reader {
         look_up(|| self.host.published(), &self.records, key).map(|record| record.value)
     }
 
-    /// Every entry of one iteration.
+    /// Every entry of one iteration, as the store makes it: in the bucket where it is, and where that has no more,
+    /// everywhere.
     pub(crate) fn walk(&self) -> Vec<Record> {
         let mut walk = Walk::new(&self.host.published(), 0);
-        std::iter::from_fn(|| walk.next(|| self.host.published(), &*self.records))
-            .collect::<Result<_>>()
-            .unwrap()
+        let step = || match walk.peek(&self.host.published(), &*self.records) {
+            Some(record) => Some(Ok(record)),
+            None => walk.next(|| self.host.published(), &*self.records),
+        };
+        std::iter::from_fn(step).collect::<Result<_>>().unwrap()
     }
 }
 
