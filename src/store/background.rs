@@ -22,7 +22,6 @@ pub(super) struct Background {
 impl Background {
     pub(super) fn start(core: &Arc<Core>) -> Result<Self> {
         let durability = Worker::start(core, "tophash-sync", Core::keep_durable)?;
-        core.domain.spare_readers_the_fence();
         let preparation = Worker::start(core, "tophash-log", Core::prepare_ahead)?;
         Ok(Background { durability, preparation })
     }
@@ -83,6 +82,8 @@ impl Worker {
 }
 
 fn run(core: &Core, work: fn(&Core) -> Option<Duration>, signal: &Signal) {
+    // Takes milliseconds, which an opening must not; the second of the threads finds it done.
+    core.domain.spare_readers_the_fence();
     loop {
         let wait = work(core).unwrap_or(IDLE).min(IDLE);
         let stop = signal.stop.lock().unwrap_or_else(PoisonError::into_inner);
