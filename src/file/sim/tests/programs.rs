@@ -106,7 +106,7 @@ fn private_stores_stay_private_until_they_are_dropped() {
     assert!(disk.contents(PATH).unwrap() == [1; 8000]);
     file.write_at(&[9; 8], 4096).unwrap();
     assert_eq!(map.load(0, Ordering::Relaxed), 7);
-    map.drop_copies(&[0..map.len()], std::iter::empty());
+    map.drop_copies(std::slice::from_ref(&(0..map.len())), std::iter::empty());
     assert_eq!(map.load(0, Ordering::Relaxed), 0x0909_0909_0909_0909);
     assert_eq!(map.load(1, Ordering::Relaxed), 0x0101_0101_0101_0101);
 }
