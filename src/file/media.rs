@@ -271,3 +271,35 @@ impl RealFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::format::PAGE_BYTES;
+    use crate::seam::Words;
+
+    #[test]
+    fn copies_of_new_memory_are_dropped_and_changed_pages_stay() {
+        const PAGE: usize = PAGE_BYTES as usize;
+        let file = RealFile::new(tempfile::tempfile().unwrap());
+        file.set_length(5 * PAGE_BYTES).unwrap();
+        let memory = file.map_zeros(PAGE_BYTES, 4 * PAGE).unwrap();
+        let words = |word| [0, 1, 2, 3].map(|page| memory.load(page * PAGE / 8 + word, Ordering::Relaxed));
+        (0..3).for_each(|page| memory.store(page * PAGE / 8, 7, Ordering::Relaxed));
+        file.write_at(&9u64.to_le_bytes(), PAGE_BYTES).unwrap();
+        file.write_at(&9u64.to_le_bytes(), 3 * PAGE_BYTES).unwrap();
+        assert_eq!(words(0), [7, 7, 7, 0]);
+        // The first time another mapping takes its place, later the copies are dropped of that one.
+        for _ in 0..2 {
+            memory.drop_copies(&[0..PAGE, 2 * PAGE..3 * PAGE], [PAGE].into_iter());
+            assert_eq!((words(0), words(1)), ([9, 7, 9, 0], [0; 4]));
+            memory.store(0, 8, Ordering::Relaxed);
+        }
+        let mut word = [0; 8];
+        file.read_at(&mut word, PAGE_BYTES).unwrap();
+        assert_eq!(u64::from_le_bytes(word), 9, "stores stay in memory");
+    }
+}
