@@ -322,10 +322,11 @@ impl Store {
     ///
     /// Entries that are there throughout are yielded exactly once, also if they are written anew meanwhile: such a one
     /// comes as it then is, in the place of an older version of it, and the scan remembers its key, for which it takes
-    /// some 32 bytes. Entries that are inserted after the scan began are not yielded; one that is removed meanwhile may
-    /// be or not. No entry is yielded twice. [`Store::clear`] ends the scan.
+    /// some 32 bytes. One that is inserted or removed meanwhile may be yielded or not. No entry is yielded twice.
+    /// [`Store::clear`] ends the scan.
     ///
-    /// A scan holds back the reuse of what it may still see; it never holds back a writer. Linear in the size of the log,
+    /// A scan waits for the write that is under way when it begins. It holds back the reuse of what it may still see;
+    /// it never holds back a writer. Linear in the size of the log,
     /// old versions that it still has included. All checksums are compared, whatever
     /// [`verify_reads`](crate::Options::verify_reads) says.
     ///

@@ -44,21 +44,23 @@ impl ArraySpace {
     /// Reserves a run of `bytes` for the growth to come, and provides its memory where it is needed soon. What fails is
     /// tried again by the growth itself. `between` is called between steps.
     pub(crate) fn reserve_ahead(&self, bytes: u64, soon: bool, between: impl FnMut()) {
-        let ready = self.take_ahead(bytes).or_else(|| {
-            self.drop_ahead();
-            self.reserve_now(bytes).ok()
-        });
-        if soon && let Some(pages) = ready.as_ref().filter(|_| bytes <= self.pager.limit_bytes() / 4) {
+        if self.ahead().is_none_or(|pages| pages.bytes() != bytes) {
+            drop(self.give_up_ahead());
+            *self.lock_ahead() = self.reserve_now(bytes).ok();
+        }
+        self.progress.store(progress(bytes, soon), Ordering::Relaxed);
+        // A growth may take it meanwhile, with as much memory as it has then.
+        if soon && let Some(pages) = self.ahead().filter(|_| bytes <= self.pager.limit_bytes() / 4) {
             pages.provide_memory(between);
         }
-        *self.lock_ahead() = ready;
-        self.progress.store(progress(bytes, soon), Ordering::Relaxed);
     }
 
-    /// Gives back what was reserved ahead; whether that was anything.
-    pub(crate) fn drop_ahead(&self) -> bool {
+    /// What was reserved ahead, to be dropped by the caller, who should hold no lock then: that unmaps it and gives its
+    /// space back.
+    #[must_use]
+    pub(crate) fn give_up_ahead(&self) -> Option<IndexPages> {
         self.progress.store(0, Ordering::Relaxed);
-        self.lock_ahead().take().is_some()
+        self.lock_ahead().take()
     }
 
     /// The run that was reserved ahead.
@@ -91,7 +93,7 @@ impl Arrays for ArraySpace {
         }
         match self.reserve_now(bytes) {
             // What is wanted now comes before what is wanted later.
-            Err(Error::NoSpace { .. }) if self.drop_ahead() => self.reserve_now(bytes),
+            Err(Error::NoSpace { .. }) if self.give_up_ahead().is_some() => self.reserve_now(bytes),
             reserved => reserved,
         }
     }

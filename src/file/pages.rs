@@ -161,6 +161,7 @@ impl IndexPages {
     /// Has the system provide all the memory of pages that no checkpoint has written, in steps of a millisecond or so.
     pub(crate) fn provide_memory(&self, mut between: impl FnMut()) {
         const STEP: usize = 2 << 20;
+        self.region.prefer_large_pages();
         for offset in (0..self.region.len()).step_by(STEP) {
             self.region.fault_in(offset, STEP);
             between();

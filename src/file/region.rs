@@ -93,8 +93,6 @@ impl Region {
     #[cfg(not(miri))]
     pub(crate) fn zeros_of(file: &Arc<File>, offset: u64, len: usize) -> std::io::Result<Self> {
         let mut map = MmapOptions::new().len(len).no_reserve_swap().map_anon()?;
-        // A hint: where it is not taken, each page is faulted in by itself.
-        let _ = map.advise(Advice::HugePage);
         let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
         let (file, replaced) = (Arc::clone(file), AtomicBool::new(false));
         Ok(Region { base, len: map.len(), owner: Arc::new(Owner::Zeros { map, file, offset, replaced }) })
@@ -137,7 +135,7 @@ impl Region {
     pub(crate) fn words(&self, offset: usize, words: usize) -> &[AtomicU64] {
         assert!(offset.is_multiple_of(8) && offset / 8 + words <= self.len / 8);
         // SAFETY: in bounds and aligned as just asserted; all concurrent access to these words is atomic (a sim
-        // mapping's appender stores words, see `Appender::write`).
+        // mapping's appender stores words, see `Appender::compose`).
         unsafe { std::slice::from_raw_parts(self.base.add(offset).cast::<AtomicU64>().as_ptr(), words) }
     }
 
@@ -232,6 +230,13 @@ impl Region {
         };
     }
 
+    /// Has the system provide large pages where it can: for memory that will all be used, and may be.
+    pub(crate) fn prefer_large_pages(&self) {
+        if let Owner::Zeros { map, .. } = &*self.owner {
+            let _ = map.advise(Advice::HugePage);
+        }
+    }
+
     /// Faults pages in for writing, one by one. Takes longer than [`Region::populate_write`], but keeps nobody else from
     /// mapping and unmapping meanwhile; for background threads.
     pub(crate) fn fault_in(&self, offset: usize, len: usize) {
@@ -282,6 +287,9 @@ impl Region {
     /// Puts a private mapping of the region's place in `file` over all of it, in which the `changed` pages are as they are
     /// now. One mapping for all: were each run mapped by itself, a large table would take as many as the system has
     /// for a process (`vm.max_map_count`), and nobody else would get one. On an error everything stays as it is.
+    ///
+    /// Aborts if the system unmaps the old mapping and then has no memory to move the new one there: what lies at these
+    /// addresses next would be somebody else's.
     #[cfg(not(miri))]
     fn map_over(
         &self,
@@ -297,8 +305,11 @@ impl Region {
         // SAFETY: both mappings have this length. Nobody holds a reference into either: words are atomics, and a reader
         // that comes meanwhile waits for the system and finds the same words, as the caller of `drop_copies` has seen
         // to; nobody stores any, under the writer lock.
-        unsafe {
-            rustix::mm::mremap_fixed(from, self.len, self.len, rustix::mm::MremapFlags::MAYMOVE, to)?;
+        let moved = unsafe {
+            rustix::mm::mremap_fixed(from, self.len, self.len, rustix::mm::MremapFlags::MAYMOVE, to)
+        };
+        if moved.is_err() {
+            std::process::abort();
         }
         // It is where the region's own mapping was, and goes with that one.
         std::mem::forget(aside);

@@ -113,6 +113,8 @@ impl FusedIterator for Scan<'_> {}
 
 impl<'s> LogWalk<'s> {
     fn new(core: &Core, pin: &Pin<'s>) -> Self {
+        // A record is published before the table points at it: only between two writes do both say the same.
+        let _between_writes = core.lock_writer_to_look();
         let segments = core.log.segments(pin);
         let end = segments.last().map_or(Mark { sequence: 0, end: 0 }, |last| Mark {
             sequence: last.head().sequence,
@@ -158,6 +160,7 @@ impl<'s> LogWalk<'s> {
                 if !self.rewritten.insert(Key(candidate.key)) {
                     return Ok(None);
                 }
+                record.verify()?;
                 return Ok(Some((Value::keep(pin, record.key()), Value::keep(pin, record.value()?))));
             }
         };

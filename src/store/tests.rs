@@ -125,7 +125,7 @@ fn a_close_gives_back_the_array_reserved_ahead() {
         let disk = SimDisk::new(1);
         let (store, _) = open_with_an_array_ahead(&disk);
         if !ahead {
-            store.core().arrays.drop_ahead();
+            drop(store.core().arrays.give_up_ahead());
         }
         store.close().unwrap();
         assert_holds(&open(&disk), 45);

@@ -44,7 +44,13 @@ impl Core {
         let grow_frame = plan.growth().map(|_| Frame::new(Kind::Grow, 0, GROW_VALUE_BYTES)).transpose()?;
         let grow_room =
             grow_frame.filter(|_| kept(Mutant::RoomForGrowthRecord)).map_or(0, |grow| grow.bytes());
-        log.secure(grow_room + frame.bytes(), Purpose::Add)?;
+        match log.secure(grow_room + frame.bytes(), Purpose::Add) {
+            // What is wanted now comes before what is wanted later.
+            Err(Error::NoSpace { .. }) if self.arrays.give_up_ahead().is_some() => {
+                log.secure(grow_room + frame.bytes(), Purpose::Add)?;
+            }
+            secured => secured?,
+        }
 
         // Nothing fails from here on.
         if let (Some(growth), Some(grow_frame)) = (plan.growth(), grow_frame) {
@@ -108,7 +114,7 @@ impl Core {
             writer.log()?.append(&frame, &[], &[]);
         }
         writer.table.clear(self, plan);
-        self.arrays.drop_ahead();
+        let _dropped_without_the_lock = self.arrays.give_up_ahead();
         self.log.segments(&pin).iter().for_each(|segment| segment.set_live(0));
         self.finish_write(files, writer)
     }
@@ -278,7 +284,7 @@ impl Core {
         }
         self.run_checkpoint(files, true)?;
         self.lock_writer()?.log()?.drop_spares();
-        self.arrays.drop_ahead();
+        drop(self.arrays.give_up_ahead());
         self.domain.collect();
         files.space.truncate().map_err(Error::io("truncating the file"))
     }
@@ -293,12 +299,12 @@ impl Core {
     #[inline]
     pub(super) fn checkpoint_is_due(&self) -> bool {
         let Some(files) = &*self.files else { return false };
-        let appended = files.appended.load(Ordering::Acquire);
-        let since = appended - files.checkpointed.load(Ordering::Relaxed).min(appended);
-        if appended < files.retry_at.load(Ordering::Relaxed) {
+        if files.appended.load(Ordering::Acquire) < files.retry_at.load(Ordering::Relaxed) {
             return false;
         }
-        since > self.checkpoint_bound()
+        // What was replayed counts too, once somebody writes: an opening alone changes nothing.
+        let begun = files.session.load(Ordering::Relaxed);
+        begun && self.log_bytes_since_checkpoint() > self.checkpoint_bound()
             || self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() / 2
     }
 
@@ -334,8 +340,8 @@ impl Core {
         let array = self.writer.lock().ok().and_then(|writer| self.array_wanted(&writer.table));
         if let Some(array) = array {
             self.arrays.reserve_ahead(array.bytes, array.imminent, || self.prepare_log());
-            self.drop_array_of_the_past(array);
         }
+        self.drop_array_of_the_past();
         if self.domain.waiting() > 0 {
             self.domain.collect();
         }
@@ -344,6 +350,8 @@ impl Core {
     }
 
     fn prepare_log(&self) {
+        let left = self.writer.lock().ok().and_then(|mut writer| Some(writer.log.as_mut()?.take_left()));
+        drop(left);
         let wanted = || self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.space_wanted());
         while let Some(wanted) = wanted() {
             let Ok(space) = wanted.prepare() else { break };
@@ -356,10 +364,11 @@ impl Core {
     }
 
     /// Gives back what was reserved ahead of a growth that began without it, or of one that a clear put off.
-    fn drop_array_of_the_past(&self, reserved: NextArray) {
-        let Ok(writer) = self.writer.lock() else { return };
-        if writer.table.next_array().is_none_or(|next| next.bytes != reserved.bytes) {
-            self.arrays.drop_ahead();
+    fn drop_array_of_the_past(&self) {
+        let Some(ahead) = self.arrays.ahead() else { return };
+        let next = self.lock_writer_to_look().table.next_array();
+        if next.is_none_or(|next| next.bytes != ahead.bytes()) {
+            drop(self.arrays.give_up_ahead());
         }
     }
 
@@ -383,7 +392,7 @@ impl Core {
         let Durability::Interval(interval) = self.options.durability else { return None };
         let appended = files.appended.load(Ordering::Acquire);
         if appended == files.synced.load(Ordering::Acquire) {
-            return None;
+            return Some(interval);
         }
         let since = files.last_sync.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
         if since >= interval {

@@ -158,7 +158,15 @@ impl Chain {
                 None => here.verified_frame(self.at),
             };
             let limit = here.known_end.unwrap_or(here.segment.end_offset());
+            let limit = match self.walked_to {
+                Some((segment, end)) if segment == self.current => limit.min(end),
+                _ => limit,
+            };
             let Some(frame) = frame.filter(|frame| self.at + frame.bytes() <= limit) else {
+                if self.walked_to.is_some() {
+                    let expected = "the record that was read there a moment ago";
+                    return Err(Error::corrupt("log", self.at, expected, "other bytes"));
+                }
                 if self.search_for_marks && kept(Mutant::MarkSearch) {
                     self.check_for_damage()?;
                 }

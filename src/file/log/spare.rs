@@ -1,8 +1,9 @@
 //! Log space that is made ready before the writer needs it: spare segments, and the next window of the present one.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::file::log::segment::Segment;
 use crate::file::media::{Mapping, Media};
 use crate::file::region::{RecordMemory, Window};
@@ -16,8 +17,8 @@ use crate::format::segment::{FIRST_RECORD, SEGMENT_UNIT_BYTES};
 const WINDOW_BYTES: u64 = 1 << 20;
 /// The first window of a segment, which is faulted in long before the segment is begun.
 const FIRST_WINDOW_BYTES: u64 = 256 << 10;
-/// A window begins this much before the one before it ends, so that a record on the border fits into it.
-const OVERLAP_BYTES: u64 = 4 * PAGE_BYTES;
+/// A window begins this much before the one before it ends, so that a small record on the border fits into it.
+const OVERLAP_BYTES: u64 = SEGMENT_UNIT_BYTES + PAGE_BYTES;
 
 /// A segment's space, allocated and mapped before it is needed.
 pub(crate) struct Spare {
@@ -49,13 +50,11 @@ impl Wanted {
         Ok(match self {
             Wanted::Spare(source) => {
                 let spare = source.prepare()?;
-                Prepared::Spare(Spare { window: spare.window.fault_in(0), ready: true, ..spare })
+                Prepared::Spare(Spare { window: spare.window.fault_in(), ready: true, ..spare })
             }
             Wanted::Window { source, segment, at } => {
                 let window = source.window(segment.memory(), segment.offset(), at, WINDOW_BYTES)?;
-                // The writer is still at what lies in the window before too.
-                let window = window.fault_in(OVERLAP_BYTES as usize);
-                Prepared::Window { window, segment }
+                Prepared::Window { window: window.fault_in(), segment }
             }
         })
     }
@@ -89,19 +88,20 @@ impl SpareSource {
 
     /// A window on the head of a segment.
     pub(super) fn head(&self, memory: &RecordMemory, offset: u64) -> Result<Window> {
-        memory.window(&*self.media, offset, 0..PAGE_BYTES as usize).map_err(mapping_window)
+        self.map(memory, offset, 0..PAGE_BYTES)
     }
 
     /// A window on `bytes` of a segment from `at` on, as far as there are as many.
     pub(super) fn window(&self, memory: &RecordMemory, offset: u64, at: u64, bytes: u64) -> Result<Window> {
         let start = at - at % PAGE_BYTES;
         let end = (at + bytes).next_multiple_of(PAGE_BYTES).min(memory.len() as u64);
-        memory.window(&*self.media, offset, start as usize..end as usize).map_err(mapping_window)
+        self.map(memory, offset, start..end)
     }
-}
 
-fn mapping_window(source: std::io::Error) -> Error {
-    no_space("mapping a part of a log segment", WINDOW_BYTES)(source)
+    fn map(&self, memory: &RecordMemory, offset: u64, part: Range<u64>) -> Result<Window> {
+        let error = no_space("mapping a part of a log segment", part.end - part.start);
+        memory.window(&*self.media, offset, part.start as usize..part.end as usize).map_err(error)
+    }
 }
 
 /// Where the window behind one that ends at `end` begins, in a segment of `bytes`; `None` where that is the last.

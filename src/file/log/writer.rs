@@ -55,6 +55,8 @@ pub(crate) struct LogWriter {
     head: Option<Window>,
     /// The window behind the appender's, once it is prepared.
     next_window: Option<Window>,
+    /// Windows that are no longer used, to be unmapped by whoever has the time.
+    left: Vec<Window>,
     /// File offset behind the last record.
     tail: u64,
     /// Faulted in up to here.
@@ -106,6 +108,7 @@ impl LogWriter {
             appender,
             head: None,
             next_window: None,
+            left: Vec::new(),
             tail: end.tail,
             populated: 0,
             epoch: 0,
@@ -195,21 +198,26 @@ impl LogWriter {
 
     #[cold]
     fn move_window(&mut self, at: u64, bytes: u64) -> Result<()> {
-        let window = match self.next_window.take().filter(|next| next.covers(at as usize, bytes as usize)) {
-            Some(prepared) => {
+        let window = match self.next_window.take() {
+            Some(prepared) if prepared.covers(at as usize, bytes as usize) => {
                 self.populated = self.segment.offset() + prepared.end() as u64;
                 prepared
             }
-            None => {
+            too_small => {
+                self.left.extend(too_small);
                 let (memory, offset) = (self.segment.memory(), self.segment.offset());
-                self.spare_source().window(memory, offset, at, window_bytes_for(bytes))?
+                let window = self.spare_source().window(memory, offset, at, window_bytes_for(bytes))?;
+                self.populated = 0;
+                window
             }
         };
-        // Unmapping takes its time, and is left to the background thread.
-        if let Some(before) = self.appender.move_to(window) {
-            self.domain.retire(before);
-        }
+        self.left.extend(self.appender.move_to(window));
         Ok(())
+    }
+
+    /// Windows that the writer is done with; unmapping them takes its time, and needs no lock.
+    pub(crate) fn take_left(&mut self) -> Vec<Window> {
+        std::mem::take(&mut self.left)
     }
 
     /// Makes sure that there is a reserve which operations that add to the store leave alone (D9).
@@ -224,9 +232,7 @@ impl LogWriter {
     /// Whether something should be prepared now.
     #[inline]
     pub(crate) fn wants_space(&self) -> bool {
-        let used = self.tail - self.segment.offset();
-        let wants_spare = self.spares.len() < 2 && used > self.segment.bytes() / 4;
-        self.epoch != 0 && (wants_spare || self.wants_window())
+        self.epoch != 0 && (self.wants_spare() || self.wants_window() || !self.left.is_empty())
     }
 
     /// What should be prepared now.
@@ -234,12 +240,18 @@ impl LogWriter {
         if !self.wants_space() {
             return None;
         }
+        let source = self.spare_source();
         if !self.wants_window() {
-            return Some(Wanted::Spare(self.spare_source()));
+            return self.wants_spare().then_some(Wanted::Spare(source));
         }
         let end = self.appender.window()?.end() as u64;
         let at = next_window_at(end, self.segment.bytes())?;
-        Some(Wanted::Window { source: self.spare_source(), segment: Arc::clone(&self.segment), at })
+        Some(Wanted::Window { source, segment: Arc::clone(&self.segment), at })
+    }
+
+    fn wants_spare(&self) -> bool {
+        let used = self.tail - self.segment.offset();
+        self.spares.len() < 2 && used > self.segment.bytes() / 4
     }
 
     /// Whether the next window of the segment should be prepared.
@@ -372,9 +384,8 @@ impl LogWriter {
         self.segment = segment;
         self.head = Some(spare.head);
         appender.move_to(spare.window);
-        // Unmapping takes its time, and is left to the background thread.
-        let before = std::mem::replace(&mut self.appender, appender);
-        self.domain.retire((before, old_head, self.next_window.take()));
+        let mut before = std::mem::replace(&mut self.appender, appender);
+        self.left.extend(before.leave().into_iter().chain([old_head]).chain(self.next_window.take()));
         Ok(())
     }
 }

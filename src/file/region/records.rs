@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::file::epoch::Pin;
 use crate::file::media::{Mapping, Media};
+use crate::format::PAGE_BYTES;
 
 use super::{Region, prefetch};
 
@@ -119,9 +120,11 @@ impl Window {
         self.region.populate_write(at - self.start, len);
     }
 
-    /// Faults it in but for its first `skipped` bytes. Nobody has begun to write there: records are not written atomically.
-    pub(crate) fn fault_in(self, skipped: usize) -> Self {
-        self.region.fault_in(skipped, self.region.len.saturating_sub(skipped));
+    /// Faults it in, page by page: who maps something meanwhile does not wait for all of it. The writer may be at the same
+    /// bytes, through a window of its own.
+    pub(crate) fn fault_in(self) -> Self {
+        let pages = (0..self.region.len).step_by(PAGE_BYTES as usize);
+        pages.for_each(|at| self.region.populate_write(at, PAGE_BYTES as usize));
         self
     }
 
@@ -142,6 +145,11 @@ impl Appender {
     #[inline]
     pub(crate) fn window(&self) -> Option<&Window> {
         self.window.as_ref()
+    }
+
+    /// Leaves the window; nothing can be written then.
+    pub(crate) fn leave(&mut self) -> Option<Window> {
+        self.window.take()
     }
 
     /// Moves on to another part of the segment; returns the one before.
