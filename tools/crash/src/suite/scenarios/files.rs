@@ -96,9 +96,8 @@ fn forged_mark(file: &[u8], at: u64, end: u64) -> [u8; 32] {
     mark[6] = 24;
     mark[8..16].copy_from_slice(&sequence.to_le_bytes());
     mark[16..24].copy_from_slice(&end.to_le_bytes());
-    let mut crc = crc32fast::Hasher::new_with_initial(salt);
-    crc.update(&mark[4..]);
-    mark[..4].copy_from_slice(&crc.finalize().to_le_bytes());
+    let crc = crc32c::crc32c_append(salt, &mark[4..]);
+    mark[..4].copy_from_slice(&crc.to_le_bytes());
     mark
 }
 
