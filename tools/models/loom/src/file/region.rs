@@ -1,5 +1,6 @@
 //! A region over loom's words, and the library's pointer to what is published.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use loom::sync::atomic::AtomicU64;
@@ -56,12 +57,18 @@ impl Region {
 
     pub(crate) fn populate_write(&self, _: usize, _: usize) {}
 
+    pub(crate) fn fault_in(&self, _: usize, _: usize) {}
+
+    pub(crate) fn prefer_large_pages(&self) {}
+
     /// The system interrupts every processor for this, so whoever reads afterwards reads the file.
-    pub(crate) fn drop_copies(&self, offset: usize, len: usize) {
-        let (first, end) = (offset / 8, (offset + len) / 8);
+    pub(crate) fn drop_copies(&self, runs: &[Range<usize>], _changed: impl Iterator<Item = usize>) {
         let file = self.file.lock().unwrap().clone();
-        for (word, value) in self.words[first..end].iter().zip(&file[first..end]) {
-            word.store(*value, Ordering::Release);
+        for run in runs {
+            let (first, end) = (run.start / 8, run.end / 8);
+            for (word, value) in self.words[first..end].iter().zip(&file[first..end]) {
+                word.store(*value, Ordering::Release);
+            }
         }
     }
 }
