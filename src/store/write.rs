@@ -19,8 +19,9 @@ use crate::store::core::{Core, Files, Writer};
 use crate::store::value::Value;
 use crate::table::{Array, Growth, NextArray, Table, Trigger, prefetch};
 
-/// Checkpoint after this much log, unless an option or a large table says otherwise. Of a million entries, killed while
-/// they were put in: opening took 60 ms with 8 MiB, 120 ms with 16, 175 ms with 32; each checkpoint writes the whole table.
+/// Checkpoint after this much log, unless an option or a large table says otherwise. More often, and a fill waits more,
+/// since each checkpoint writes nearly the whole table; less often, and opening after a crash takes longer. Of a million
+/// entries that were being put in, in single runs: 60 ms with 8 MiB, 120 with 16, 175 with 32; 174 with 16 in `tools/bench`.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
 
 /// After a checkpoint that failed, the next one waits for this much log.

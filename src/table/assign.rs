@@ -87,9 +87,9 @@ impl<P: Pages> Table<P> {
     #[inline]
     pub fn next_array(&self) -> Option<NextArray> {
         let b = self.geometry.array.b();
-        let sixteenths = self.load_factor.sixteenths(self.counters.count, b);
-        let near = sixteenths >= 12 && b < super::MAX_B && !self.growing();
-        near.then(|| NextArray { bytes: Array::<P>::main_bytes(b + 1), imminent: sixteenths >= 15 })
+        let is_filled = |sixteenths| self.load_factor.is_filled(sixteenths, self.counters.count, b);
+        let near = is_filled(12) && b < super::MAX_B && !self.growing();
+        near.then(|| NextArray { bytes: Array::<P>::main_bytes(b + 1), imminent: is_filled(15) })
     }
 
     /// Where the key is now, or would go, and its record if it has one.

@@ -88,11 +88,10 @@ impl LoadFactor {
         count > CELLS as u64 && u128::from(count) * 100 > most
     }
 
-    /// How near `count` entries in 2^b buckets are to a doubling, in sixteenths of what the table takes.
+    /// Whether `count` entries are so many sixteenths of what 2^b buckets take before they double. Asked at every write.
     #[inline]
-    pub(super) fn sixteenths(self, count: u64, b: u8) -> u64 {
-        let most = (u64::from(self.hundredths) << b).max(100);
-        count.saturating_mul(1600) / most
+    pub(super) fn is_filled(self, sixteenths: u64, count: u64, b: u8) -> bool {
+        count.saturating_mul(1600) >= sixteenths * (u64::from(self.hundredths) << b)
     }
 
     /// The growth that inserting one more key into a table that is not growing asks for.
