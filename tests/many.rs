@@ -5,7 +5,7 @@ mod common;
 use std::cell::Cell;
 
 use common::beside::{STABLE, beside_a_writer, filled, insert, write_much};
-use common::{Model, Place, Random, damage, key};
+use common::{Model, Place, Random, damage, insert_to_be_damaged, key};
 use tophash::{Error, HashKind, Options};
 
 #[test]
@@ -90,10 +90,7 @@ fn a_key_is_looked_at_once() {
 fn damage_concerns_its_key_alone() {
     let place = Place::new();
     let store = filled(&place, 0);
-    let values: Vec<_> =
-        (0..60).map(|n| Random(1_000 + n).bytes(if n == 30 { 100_000 } else { 40 })).collect();
-    (0..).zip(&values).for_each(|(n, value)| drop(store.insert(key(n), value).unwrap()));
-    store.close().unwrap();
+    let values = insert_to_be_damaged(store);
     let path = place.file("a.tophash");
     for n in [7, 8, 30, 59] {
         damage(&path, &values[n][..32]);

@@ -5,7 +5,7 @@ mod common;
 use std::collections::{HashMap, HashSet};
 
 use common::beside::{STABLE, beside_a_writer, filled, insert, number, write_much};
-use common::{Place, Random, check_verified, damage, key};
+use common::{Place, Random, check_verified, damage, insert_to_be_damaged, key};
 use tophash::{Error, HashKind, Options, Store};
 
 fn numbers(store: &Store) -> Vec<u64> {
@@ -142,10 +142,7 @@ fn a_scan_ends_when_the_store_is_cleared() {
 fn damage_is_an_error_and_the_scan_goes_on_behind_it() {
     let place = Place::new();
     let store = filled(&place, 0);
-    let values: Vec<_> =
-        (0..60).map(|n| Random(1_000 + n).bytes(if n == 30 { 100_000 } else { 40 })).collect();
-    (0..).zip(&values).for_each(|(n, value)| drop(store.insert(key(n), value).unwrap()));
-    store.close().unwrap();
+    let values = insert_to_be_damaged(store);
     let path = place.file("a.tophash");
     let damaged = [7, 20, 30, 59];
     damaged.iter().for_each(|&n| damage(&path, &values[n][..32]));

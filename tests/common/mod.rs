@@ -198,6 +198,15 @@ fn copy_sparse(from: &Path, to: &Path) {
     }
 }
 
+/// Puts sixty values that no other bytes look like, number 30 a large one, and closes the store.
+pub fn insert_to_be_damaged(store: Store) -> Vec<Vec<u8>> {
+    let values: Vec<_> =
+        (0..60).map(|n| Random(1_000 + n).bytes(if n == 30 { 100_000 } else { 40 })).collect();
+    (0..).zip(&values).for_each(|(n, value)| drop(store.insert(key(n), value).unwrap()));
+    store.close().unwrap();
+    values
+}
+
 /// Flips a bit of a file in the only place where `bytes` are.
 pub fn damage(path: &Path, bytes: &[u8]) {
     let mut content = std::fs::read(path).unwrap();
