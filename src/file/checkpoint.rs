@@ -37,6 +37,26 @@ pub(crate) struct Freeze {
     pub(crate) log: LogPosition,
     pub(crate) arrays: Vec<FrozenPages>,
     pub(crate) segments: Vec<SegmentExtent>,
+    pub(crate) copies: Copies,
+}
+
+/// Copies of frozen pages.
+pub(crate) struct Copies {
+    memory: Vec<Page>,
+    /// Which pages they are of, by the number of the part in the freeze; in order.
+    of: Vec<(usize, usize)>,
+}
+
+impl Copies {
+    /// Memory for so many pages. Not of zeros, which the system would provide while pages are copied.
+    pub(crate) fn with_room_for(pages: usize) -> Self {
+        Copies { memory: vec![[1; PAGE_BYTES as usize]; pages], of: Vec::with_capacity(pages) }
+    }
+
+    fn find(&self, part: usize, page: usize) -> Option<&Page> {
+        let copy = self.of.binary_search(&(part, page)).ok().filter(|_| kept(Mutant::SavedContent));
+        copy.map(|copy| &self.memory[copy])
+    }
 }
 
 /// A part of a bucket array and its pages that were dirty.
@@ -182,10 +202,13 @@ impl Checkpointer {
         let images_at = journal.offset() + journal::table_bytes(pages);
         let mut images =
             Images { checkpointer: self, at: images_at, buffer: Vec::new(), entries: Vec::new() };
-        for part in &freeze.arrays {
+        for (n, part) in freeze.arrays.iter().enumerate() {
             for &page in &part.frozen {
-                let image = part.pages.copy_frozen(page)?;
-                let crc = images.push(part.pages.offset() + page as u64 * PAGE_BYTES, &image)?;
+                let place = part.pages.offset() + page as u64 * PAGE_BYTES;
+                let crc = match freeze.copies.find(n, page) {
+                    Some(image) => images.push(place, image)?,
+                    None => images.push(place, &*part.pages.copy_frozen(page)?)?,
+                };
                 part.pages.sums().set(page, crc)?;
             }
         }
@@ -297,6 +320,23 @@ impl Freeze {
             sums: part.pages.sums().page_crcs(),
         });
         Catalog { index: index.collect(), segments: self.segments.clone() }
+    }
+
+    /// Copies what is frozen while it is likely that the writer has not come by, as far as there is memory for that. It
+    /// would have to save each page that it is the first to change.
+    pub(crate) fn copy_ahead(&mut self) {
+        let Copies { memory, of } = &mut self.copies;
+        let frozen = self
+            .arrays
+            .iter()
+            .enumerate()
+            .flat_map(|(n, part)| part.frozen.iter().map(move |&page| (n, part, page)));
+        for (n, part, page) in frozen {
+            let Some(copy) = memory.get_mut(of.len()) else { return };
+            if part.pages.copy_if_frozen(page, copy).is_ok() {
+                of.push((n, page));
+            }
+        }
     }
 
     /// The checkpoint is complete: pages that nobody changed meanwhile are clean.

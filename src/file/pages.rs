@@ -73,12 +73,12 @@ impl Pager {
         let _ = self.populated_pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Whether one more private copy is within the limit; counts it.
-    fn may_populate(&self) -> bool {
-        let populated = self.populated_pages.load(Ordering::Relaxed);
-        let within = populated * PAGE_BYTES < self.limit_bytes;
+    /// Whether private copies of so many pages more are within the limit; counts them.
+    fn may_populate(&self, pages: usize) -> bool {
+        let populated = self.populated_pages.load(Ordering::Relaxed) + pages as u64;
+        let within = populated * PAGE_BYTES <= self.limit_bytes;
         if within {
-            self.populated_pages.fetch_add(1, Ordering::Relaxed);
+            self.populated_pages.fetch_add(pages as u64, Ordering::Relaxed);
         }
         within
     }
@@ -99,7 +99,6 @@ struct Shared {
     /// One bit a page. Set (Release) once the page was verified, before the first change to it; loaded Acquire.
     verified: Box<[AtomicU64]>,
     states: Box<[AtomicU8]>,
-    /// Old content of frozen pages that the writer changed before the checkpoint got to them.
     saved: Mutex<HashMap<usize, Box<Page>>>,
     /// Taken to zero an absent page whose space was not punched.
     zeroing: Mutex<()>,
@@ -214,6 +213,21 @@ impl IndexPages {
         bytes
     }
 
+    /// Touches all pages for the first time, which costs less than to touch them one by one; before anyone else does.
+    /// A damaged page is left for whoever comes to it, and so are those that memory is short for.
+    pub(crate) fn touch_ahead(&self) {
+        const STEP: usize = 512;
+        let pages = self.pages();
+        for first in (0..pages).step_by(STEP) {
+            let count = STEP.min(pages - first);
+            if !self.shared.pager.may_populate(count) {
+                return;
+            }
+            self.region.populate_write(first * PAGE_BYTES as usize, count * PAGE_BYTES as usize);
+            (first..first + count).for_each(|page| drop(self.verify(page)));
+        }
+    }
+
     /// Compares a page with its checksum unless that was done before.
     pub(crate) fn touch_page(&self, page: usize) -> Result<()> {
         if self.is_verified(page) {
@@ -224,9 +238,13 @@ impl IndexPages {
 
     #[cold]
     fn verify_first_touch(&self, page: usize) -> Result<()> {
-        if self.shared.populate && self.shared.pager.may_populate() {
+        if self.shared.populate && self.shared.pager.may_populate(1) {
             self.region.populate_write(page * PAGE_BYTES as usize, PAGE_BYTES as usize);
         }
+        self.verify(page)
+    }
+
+    fn verify(&self, page: usize) -> Result<()> {
         let Some(expected) = self.shared.sums.get(page)? else {
             return self.make_absent_page_zero(page);
         };
@@ -237,7 +255,7 @@ impl IndexPages {
                 return Ok(()); // the writer was first, and has changed the page since (C11)
             }
             if self.shared.sums.get(page)? != Some(expected) {
-                return self.verify_first_touch(page); // a whole checkpoint went by
+                return self.verify(page); // a whole checkpoint went by
             }
             let offset = self.offset() + page as u64 * PAGE_BYTES;
             return Err(Error::corrupt("index page", offset, Detail::Crc(expected), Detail::Crc(found)));
@@ -304,21 +322,18 @@ impl IndexPages {
         frozen
     }
 
+    /// How many pages are dirty.
+    pub(crate) fn dirty(&self) -> usize {
+        let dirty = |state: &&AtomicU8| state.load(Ordering::Relaxed) == PageState::DIRTY;
+        self.shared.states.iter().filter(dirty).count()
+    }
+
     /// The content that a frozen page had at the freeze.
     pub(crate) fn copy_frozen(&self, page: usize) -> Result<Box<Page>> {
-        let state = &self.shared.states[page];
+        let mut copy = Box::new([0; PAGE_BYTES as usize]);
         loop {
-            match state.compare_exchange(
-                PageState::FROZEN,
-                PageState::COPYING,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => {
-                    let copy = self.copy_page(page);
-                    state.store(PageState::COPIED, Ordering::Release);
-                    return Ok(copy);
-                }
+            match self.copy_if_frozen(page, &mut copy) {
+                Ok(()) => return Ok(copy),
                 Err(PageState::COPYING) => spin_loop(),
                 Err(_) => {
                     // The writer was faster, and has saved the content of the freeze. Without it, an older
@@ -332,6 +347,15 @@ impl IndexPages {
                 }
             }
         }
+    }
+
+    /// Copies a page that nobody has changed since the freeze; otherwise tells its state.
+    pub(crate) fn copy_if_frozen(&self, page: usize, copy: &mut Page) -> std::result::Result<(), u8> {
+        let state = &self.shared.states[page];
+        state.compare_exchange(PageState::FROZEN, PageState::COPYING, Ordering::AcqRel, Ordering::Acquire)?;
+        self.region.copy_out(page * PAGE_BYTES as usize, copy);
+        state.store(PageState::COPIED, Ordering::Release);
+        Ok(())
     }
 
     /// Ends a checkpoint: pages that nobody changed since the freeze are clean.

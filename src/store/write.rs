@@ -5,11 +5,12 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::file::checkpoint::{Freeze, FrozenPages};
+use crate::file::checkpoint::{Copies, Freeze, FrozenPages};
 use crate::file::epoch::Pin;
 use crate::file::log::RecordRef;
 use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::pages::IndexPages;
+use crate::format::PAGE_BYTES;
 use crate::format::catalog::ArrayRole;
 use crate::format::header::{Header, Hmap};
 use crate::format::record::{Frame, GROW_DOUBLE, GROW_SAME_SIZE, GROW_VALUE_BYTES, Kind};
@@ -23,6 +24,9 @@ use crate::table::{Array, Growth, NextArray, Table, Trigger, prefetch};
 /// since each checkpoint writes nearly the whole table; less often, and opening after a crash takes longer. Of a million
 /// entries that were being put in, in single runs: 60 ms with 8 MiB, 120 with 16, 175 with 32; 174 with 16 in `tools/bench`.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
+
+/// Memory that a checkpoint may take for copies of the pages that it will write.
+const COPIED_AHEAD_BYTES: u64 = 64 << 20;
 
 /// After a checkpoint that failed, the next one waits for this much log.
 const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
@@ -228,14 +232,17 @@ impl Core {
         if kept(Mutant::InPlaceRetried) {
             files.checkpointer.finish_earlier()?;
         }
-        let (freeze, appended) = {
+        let copies = self.room_for_copies()?;
+        let (mut freeze, appended) = {
             let mut writer = self.lock_writer()?;
             // After a crash the log goes on in a fresh segment before a header may say that it ends here (D2).
             if kept(Mutant::FreshSegmentBeforeHeader) {
                 writer.log()?.secure(0, Purpose::Free)?;
             }
-            (self.freeze(&mut writer)?, files.appended.load(Ordering::Acquire))
+            (self.freeze(&mut writer, copies)?, files.appended.load(Ordering::Acquire))
         };
+        // Before the sync, during which the writer comes by nearly all of them.
+        freeze.copy_ahead();
         let committed = self.sync_to(files, appended).and_then(|()| files.checkpointer.commit(&freeze));
         if let Err(error) = committed {
             let _writer = self.lock_writer()?;
@@ -256,8 +263,17 @@ impl Core {
         Ok(())
     }
 
+    /// Memory for copies of the pages that a checkpoint would freeze now.
+    fn room_for_copies(&self) -> Result<Copies> {
+        let pin = self.pin()?;
+        let dirty =
+            self.published(&pin).arrays().flat_map(Array::parts).map(IndexPages::dirty).sum::<usize>();
+        let limit = COPIED_AHEAD_BYTES.min(self.arrays.pager().limit_bytes() / 4);
+        Ok(Copies::with_room_for(dirty.min((limit / PAGE_BYTES) as usize)))
+    }
+
     /// The table at this moment (D7). The caller holds the writer lock.
-    fn freeze(&self, writer: &mut Writer) -> Result<Freeze> {
+    fn freeze(&self, writer: &mut Writer, copies: Copies) -> Result<Freeze> {
         let pin = self.pin()?;
         let position = writer.log()?.position();
         let segments = self.log.segments(&pin);
@@ -268,7 +284,7 @@ impl Core {
         if let Some(old) = &geometry.old {
             arrays.extend(frozen_parts(ArrayRole::Old, &old.array));
         }
-        Ok(Freeze { hmap: hmap(writer), log: position, arrays, segments })
+        Ok(Freeze { hmap: hmap(writer), log: position, arrays, segments, copies })
     }
 
     pub(super) fn close(&self) -> Result<()> {
@@ -422,8 +438,7 @@ fn grow_value(growth: Growth) -> [u8; GROW_VALUE_BYTES] {
 }
 
 fn frozen_parts(array: ArrayRole, parts: &Array<IndexPages>) -> Vec<FrozenPages> {
-    let pages = std::iter::once(parts.main()).chain(parts.chunks());
-    let frozen = pages.zip(0..).map(|(pages, part)| FrozenPages {
+    let frozen = parts.parts().zip(0..).map(|(pages, part)| FrozenPages {
         array,
         part,
         pages: pages.clone(),

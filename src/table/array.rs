@@ -98,6 +98,11 @@ impl<P> Array<P> {
         &self.main
     }
 
+    /// The main run and the overflow chunks, in order.
+    pub fn parts(&self) -> impl Iterator<Item = &P> {
+        std::iter::once(self.main()).chain(self.chunks())
+    }
+
     /// The overflow chunks that exist now.
     pub fn chunks(&self) -> impl Iterator<Item = &P> {
         self.chunks.iter().map_while(OnceLock::get)

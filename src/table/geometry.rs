@@ -40,7 +40,7 @@ pub struct Geometry<P> {
 impl<P> Geometry<P> {
     /// The current array, and the one that a growth empties.
     #[inline]
-    pub(super) fn arrays(&self) -> impl Iterator<Item = &Array<P>> {
+    pub fn arrays(&self) -> impl Iterator<Item = &Array<P>> {
         let old = self.old.as_ref().map(|old| &*old.array);
         std::iter::once(&*self.array).chain(old)
     }

@@ -171,17 +171,17 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         rule: "D10",
-        weakened: "file/pages.rs: match state.compare_exchange( | Acquire",
+        weakened: "file/pages.rs: state.compare_exchange(PageState::FROZEN, PageState::COPYING, Ordering::AcqRel, Ordering::Acquire)?; | Acquire",
         outcome: Covered("the page was frozen by this thread, under the writer lock"),
     },
     Rule {
         rule: "D10",
-        weakened: "file/pages.rs: match state.compare_exchange( | Failure",
+        weakened: "file/pages.rs: state.compare_exchange(PageState::FROZEN, PageState::COPYING, Ordering::AcqRel, Ordering::Acquire)?; | Failure",
         outcome: Covered("the lock around the saved pages orders them"),
     },
     Rule {
         rule: "D10",
-        weakened: "file/pages.rs: match state.compare_exchange( | Release",
+        weakened: "file/pages.rs: state.compare_exchange(PageState::FROZEN, PageState::COPYING, Ordering::AcqRel, Ordering::Acquire)?; | Release",
         outcome: Covered("COPYING tells others to wait, nothing more"),
     },
     Rule {
