@@ -23,7 +23,7 @@ use crate::format::catalog::Catalog;
 use crate::format::header::{Chosen, Header, MAGIC, SlotFault};
 use crate::format::{PAGE_BYTES, page_round_up};
 use crate::mutants::{Mutant, kept};
-use crate::table::{Counters, HashKind, KeyHasher, LoadFactor, Table};
+use crate::table::{Array, Counters, HashKind, KeyHasher, LoadFactor, Table};
 use crate::upkeep::read::{Reader, read_catalog, read_journal};
 use crate::upkeep::replay::{Replay, ReplayHost};
 
@@ -85,16 +85,16 @@ pub(crate) fn recover(
         journal,
     };
     let (segments, mut chain) = reader.map_log(&catalog, unclean)?;
-    let mut has_records = false;
+    let mut records = 0usize;
     while chain.next()?.is_some() {
-        has_records = true;
+        records += 1;
     }
 
     let durable = match (reader.space.clone(), catalog_extent) {
         (Some(space), Some(extent)) => {
             let syncer = Arc::new(Syncer::new(Arc::clone(media)));
             let headers = Arc::new(Headers::new(Arc::clone(media), &chosen));
-            if unclean || has_records {
+            if unclean || records > 0 {
                 reader.settle(&chain, &syncer, &headers)?;
             }
             if kept(Mutant::OpenedStateStays) {
@@ -105,6 +105,11 @@ pub(crate) fn recover(
         _ => None,
     };
     let geometry = reader.map_arrays(&catalog)?;
+    let parts = || geometry.arrays().flat_map(Array::parts);
+    // The replay will come by most of the pages.
+    if records > parts().map(IndexPages::pages).sum::<usize>() {
+        parts().for_each(IndexPages::touch_ahead);
+    }
     let (hash_kind, load_factor) = hash_and_load_factor(&header)?;
 
     let domain = if read_only { Domain::without_collector() } else { Domain::new() };
