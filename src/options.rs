@@ -131,8 +131,8 @@ impl Options {
         self
     }
 
-    /// Room for this many entries before the table of a new file grows (Go's `make(map, hint)`). Only a hint; an
-    /// existing file keeps its table.
+    /// Room for this many entries before the table of a new file grows (Go's `make(map, hint)`), and below which no
+    /// table shrinks while it is open with this option. Only a hint; an existing file keeps its table.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@
 
 mod background;
 mod core;
+mod growth;
 mod iter;
 mod looks;
 mod many;

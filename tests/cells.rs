@@ -9,11 +9,14 @@ use tophash::report::GrowthKind;
 use tophash::{HashKind, Options, Store};
 
 /// Changes that keep about `present` of `keys` keys in the table, so that it doubles up to there, and then grows to
-/// the same size every now and then.
+/// the same size every now and then. Where `least` is less, they remove all but so many whenever it is full, and the
+/// table shrinks.
 struct Changes {
     random: Random,
     keys: u64,
     present: u64,
+    least: u64,
+    emptying: bool,
     clear_once_in: u64,
     made: Vec<Vec<u8>>,
 }
@@ -24,8 +27,9 @@ impl Changes {
             self.made.clear();
             return Change::Clear;
         }
-        let full = self.made.len() as u64 >= self.present;
-        if !self.made.is_empty() && (full || self.random.once_in(4)) {
+        let made = self.made.len() as u64;
+        self.emptying = made >= self.present || self.emptying && made > self.least;
+        if !self.made.is_empty() && (self.emptying || self.random.once_in(4)) {
             let index = self.random.below(self.made.len() as u64) as usize;
             return Change::Remove(self.made.swap_remove(index));
         }
@@ -44,7 +48,9 @@ struct Seen {
     kills: u32,
     kills_in_doubling: u32,
     kills_in_same_size_growth: u32,
+    kills_in_shrink: u32,
     kills_in_growth_of_a_checkpoint: u32,
+    kills_in_shrink_of_a_checkpoint: u32,
 }
 
 impl Seen {
@@ -52,7 +58,9 @@ impl Seen {
         self.kills += other.kills;
         self.kills_in_doubling += other.kills_in_doubling;
         self.kills_in_same_size_growth += other.kills_in_same_size_growth;
+        self.kills_in_shrink += other.kills_in_shrink;
         self.kills_in_growth_of_a_checkpoint += other.kills_in_growth_of_a_checkpoint;
+        self.kills_in_shrink_of_a_checkpoint += other.kills_in_shrink_of_a_checkpoint;
     }
 }
 
@@ -84,7 +92,10 @@ impl Disturbed {
         self.seen.kills += 1;
         self.seen.kills_in_doubling += u32::from(growth.kind == Some(GrowthKind::Double));
         self.seen.kills_in_same_size_growth += u32::from(growth.kind == Some(GrowthKind::SameSize));
+        let shrink = growth.kind == Some(GrowthKind::Shrink);
+        self.seen.kills_in_shrink += u32::from(shrink);
         self.seen.kills_in_growth_of_a_checkpoint += u32::from(growth.kind.is_some() && checkpointed);
+        self.seen.kills_in_shrink_of_a_checkpoint += u32::from(shrink && checkpointed);
     }
 
     fn close(&mut self) {
@@ -126,7 +137,8 @@ fn run(options: &Options, mut changes: Changes, count: u64, disturb_once_in: u64
 }
 
 fn changes(keys: u64, present: u64, clear_once_in: u64) -> Changes {
-    Changes { random: Random(keys + present), keys, present, clear_once_in, made: Vec::new() }
+    let random = Random(keys + present);
+    Changes { random, keys, present, least: present, emptying: false, clear_once_in, made: Vec::new() }
 }
 
 #[test]
@@ -137,6 +149,21 @@ fn a_table_comes_back_cell_for_cell() {
     }
     assert!(total.kills_in_doubling > 10 && total.kills_in_same_size_growth > 10, "{total:?}");
     assert!(total.kills_in_growth_of_a_checkpoint > 10, "{total:?}");
+}
+
+#[test]
+fn a_table_that_shrinks_comes_back_cell_for_cell() {
+    let mut total = Seen::default();
+    for (present, least) in [(100, 0), (200, 3), (400, 10), (1_500, 60)] {
+        total.add(&run(
+            &Options::new(),
+            Changes { least, ..changes(100_000, present, u64::MAX) },
+            6_000,
+            200,
+        ));
+    }
+    assert!(total.kills_in_shrink > 10 && total.kills_in_shrink_of_a_checkpoint > 3, "{total:?}");
+    assert!(total.kills_in_doubling > 10, "{total:?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Threads that read, write, remove, clear, iterate, sync and checkpoint at the same time, while the table grows both
-//! ways: the operations on each key can be put in one order that each of them fits in.
+//! Threads that read, write, remove, clear, iterate, sync and checkpoint at the same time, while the table grows and
+//! shrinks: the operations on each key can be put in one order that each of them fits in.
 //!
 //! `TOPHASH_LINEARIZABLE_ROUNDS` says for how many stores in turn; each is a second's work or less.
 
@@ -19,7 +19,7 @@ use tophash::{Options, Store, Value};
 const HOT: u64 = 6;
 /// Operations of each writer in a round.
 const WRITES: u64 = 12_000;
-/// Other keys that a writer keeps in the table. They come and go, so that it grows to the same size now and then.
+/// Other keys that a writer keeps in the table at most. They come and go, so that it grows to the same size now and then.
 const FILLERS: u64 = 100;
 /// The last byte of their names; that of hot keys is 0.
 const FILLER: u8 = 0x80;
@@ -119,12 +119,14 @@ fn number(value: Option<Value<'_>>) -> Option<u64> {
     value.map(|value| u64::from_le_bytes((*value).try_into().expect("a value of this test")))
 }
 
-/// Changes the hot keys, with fillers in between. Returns how often it saw the table in either growth.
-fn write(round: &Round, thread: usize, seed: u64) -> [u64; 2] {
+/// Changes the hot keys, with fillers in between. Returns how often it saw the table in a growth of each kind.
+fn write(round: &Round, thread: usize, seed: u64) -> [u64; 3] {
     let (mut log, mut random) = (round.log(thread), Random(seed));
     let filler = |n: u64| (n << 8 | u64::from(FILLER) | thread as u64).to_be_bytes();
-    let (mut fillers, mut growths) = (0, [0; 2]);
-    for _ in 0..WRITES {
+    let (mut fillers, mut removed, mut growths) = (0, 0, [0; 3]);
+    for write in 0..WRITES {
+        // Now and then they all go but a few, and the table shrinks.
+        let most = if write % 6_000 < 5_500 { FILLERS } else { 4 };
         if random.once_in(WRITES / 2) {
             log.clear();
         }
@@ -133,19 +135,23 @@ fn write(round: &Round, thread: usize, seed: u64) -> [u64; 2] {
             3 => log.remove(random.below(HOT)),
             _ => {
                 round.store.insert(filler(fillers), []).unwrap();
-                if let Some(old) = fillers.checked_sub(FILLERS) {
-                    round.store.remove(filler(old)).unwrap();
-                }
                 fillers += 1;
-                match round.store.growth().unwrap().kind {
-                    Some(GrowthKind::Double) => growths[0] += 1,
-                    Some(GrowthKind::SameSize) => growths[1] += 1,
-                    _ => {}
+                while fillers - removed > most {
+                    round.store.remove(filler(removed)).unwrap();
+                    removed += 1;
+                    note(&mut growths, &round.store);
                 }
+                note(&mut growths, &round.store);
             }
         }
     }
     growths
+}
+
+fn note(growths: &mut [u64; 3], store: &Store) {
+    let kinds = [GrowthKind::Double, GrowthKind::SameSize, GrowthKind::Shrink];
+    let kind = store.growth().unwrap().kind;
+    kinds.iter().zip(growths).for_each(|(&of, seen)| *seen += u64::from(kind == Some(of)));
 }
 
 fn read(round: &Round, thread: usize, seed: u64) {
@@ -177,7 +183,7 @@ fn sync_and_checkpoint(round: &Round, seed: u64) {
 #[test]
 fn histories_of_single_keys_are_linearizable() {
     let rounds = std::env::var("TOPHASH_LINEARIZABLE_ROUNDS").map_or(4, |text| text.parse().unwrap());
-    let (mut operations, mut growths, mut checkpoints) = (0, [0, 0], 0);
+    let (mut operations, mut growths, mut checkpoints) = (0, [0; 3], 0);
     for seed in 0..rounds {
         let place = Place::in_memory();
         let round = Round::new(&place);
@@ -196,13 +202,13 @@ fn histories_of_single_keys_are_linearizable() {
             assert!(is_linearizable(history, None), "seed {seed}, key {key}");
             operations += history.iter().map(Vec::len).sum::<usize>();
         }
-        seen.iter().for_each(|seen| growths = [growths[0] + seen[0], growths[1] + seen[1]]);
+        seen.iter().for_each(|seen| (0..3).for_each(|kind| growths[kind] += seen[kind]));
         checkpoints += round.store.stats().unwrap().checkpoint_seq;
         assert!(round.store.verify().unwrap().is_clean());
     }
     println!("{operations} operations on hot keys, growths seen {growths:?}, {checkpoints} checkpoints");
     assert!(
-        growths[0] > 0 && growths[1] > 0 && checkpoints > 0,
+        growths.iter().all(|&seen| seen > 0) && checkpoints > 0,
         "{growths:?} growths, {checkpoints} checkpoints"
     );
 }

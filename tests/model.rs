@@ -24,6 +24,7 @@ struct Pair {
     random: Random,
     kills: u32,
     kills_in_growth: u32,
+    kills_in_shrink: u32,
 }
 
 impl Pair {
@@ -38,6 +39,7 @@ impl Pair {
             random: Random(seed),
             kills: 0,
             kills_in_growth: 0,
+            kills_in_shrink: 0,
         };
         pair.open();
         pair
@@ -74,7 +76,9 @@ impl Pair {
         let killed = self.path();
         self.generation += 1;
         self.kills += 1;
-        self.kills_in_growth += u32::from(self.store().growth().unwrap().kind.is_some());
+        let growth = self.store().growth().unwrap().kind;
+        self.kills_in_growth += u32::from(growth.is_some());
+        self.kills_in_shrink += u32::from(growth == Some(GrowthKind::Shrink));
         copy_as_if_killed(self.store(), &killed, &self.path());
         if self.random.once_in(4) {
             let store = Options::new().read_only(true).open(self.path()).unwrap();
@@ -125,7 +129,21 @@ impl Pair {
             6..8 => self.check(),
             8..10 => self.reopen_after_close(),
             10..13 => self.reopen_after_kill(),
+            13..15 => self.empty(),
             _ => {}
+        }
+    }
+
+    /// Removes nearly everything, so that the table shrinks.
+    fn empty(&mut self) {
+        let mut keys: Vec<_> = self.model.keys().cloned().collect();
+        keys.sort();
+        keys.retain(|_| !self.random.once_in(20));
+        for key in keys {
+            Change::Remove(key).make_in_both(self.store.as_ref().unwrap(), &mut self.model);
+            if self.store().growth().unwrap().kind == Some(GrowthKind::Shrink) && self.random.once_in(50) {
+                self.reopen_after_kill();
+            }
         }
     }
 }
@@ -144,7 +162,7 @@ fn random_value(random: &mut Random) -> Vec<u8> {
 
 /// Stores that begin small and grow to a few thousand entries, one after another.
 fn run(options: Options, operations: u64, keys: &[u64]) {
-    let (mut kills, mut kills_in_growth) = (0, 0);
+    let (mut kills, mut kills_in_growth, mut kills_in_shrink) = (0, 0, 0);
     for (nth, &keys) in keys.iter().enumerate() {
         let mut pair = Pair::new(&options, keys, 1 + nth as u64);
         for _ in 0..operations {
@@ -156,8 +174,10 @@ fn run(options: Options, operations: u64, keys: &[u64]) {
         pair.reopen_after_close();
         kills += pair.kills;
         kills_in_growth += pair.kills_in_growth;
+        kills_in_shrink += pair.kills_in_shrink;
     }
     assert!(kills > 10 && kills_in_growth > 1, "{kills_in_growth} of {kills} kills in a growth");
+    assert!(kills_in_shrink > 1, "{kills_in_shrink} of {kills} kills in a shrink");
 }
 
 const KEYS: [u64; 12] = [1, 3, 9, 30, 100, 200, 400, 900, 1_500, 3_000, 6_000, 12_000];
@@ -293,6 +313,28 @@ fn a_kill_at_any_step_of_a_growth_to_the_same_size_loses_nothing() {
         // A table that is always nearly full, of keys that come and go: its chains grow, each at another time.
         let steps = kill_at_every_step(&mut pair, GrowthKind::SameSize, come_and_go(200, 5_000));
         assert!(steps >= 10, "{steps} steps");
+    }
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_shrink_loses_nothing() {
+    for (hash, checkpoint_bytes) in
+        [(HashKind::Sip13, u64::MAX), (HashKind::Sip13, 400), (HashKind::Colliding, 400)]
+    {
+        let options = Options::new().hash(hash).background(false).checkpoint_bytes(checkpoint_bytes);
+        let mut pair = Pair::new(&options, 500, 10);
+        let (mut next, mut first, mut steps) = (0, 0, 0);
+        for _ in 0..220 {
+            let insert = next_key(&mut next)(&mut pair.random);
+            insert.make_in_both(pair.store.as_ref().unwrap(), &mut pair.model);
+        }
+        while pair.store().growth().unwrap().b > 2 || pair.store().growth().unwrap().kind.is_some() {
+            steps += kill_at_every_step(&mut pair, GrowthKind::Shrink, |_| {
+                first += 1;
+                Change::Remove(key(first - 1))
+            });
+        }
+        assert!(steps >= 15, "{steps} steps");
     }
 }
 

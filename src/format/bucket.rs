@@ -205,6 +205,10 @@ impl Iterator for CellSet {
         self.0 &= self.0 - 1;
         Some(cell)
     }
+
+    fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
 }
 
 /// Where a record lies: its offset in the file, in units of 8 bytes (D19).

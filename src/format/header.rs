@@ -25,7 +25,10 @@ const LAYOUT_RECORD: u8 = 0;
 
 const SAME_SIZE_GROW: u8 = 1 << 0;
 const WRITING: u8 = 1 << 1;
-const KNOWN_FLAGS: u8 = SAME_SIZE_GROW | WRITING;
+const SHRINKING: u8 = 1 << 2;
+const KNOWN_FLAGS: u8 = SAME_SIZE_GROW | WRITING | SHRINKING;
+/// A growth is of one kind.
+const TWO_GROWTHS: u8 = SAME_SIZE_GROW | SHRINKING;
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -86,6 +89,8 @@ pub struct Hmap {
     pub count: u64,
     /// A growth to the same size is under way (with `oldbuckets` set).
     pub same_size_grow: bool,
+    /// The growth halves the array (with `oldbuckets` set, and without `same_size_grow`).
+    pub shrinking: bool,
     /// log2 of the number of buckets.
     pub b: u8,
     /// Overflow buckets in use; approximate from B = 16 on.
@@ -190,7 +195,10 @@ impl Header {
     /// The slot's bytes.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let Header { identity, hmap, .. } = self;
-        let flags = (u8::from(hmap.same_size_grow) * SAME_SIZE_GROW) | (u8::from(self.writing) * WRITING);
+        let shrinking = hmap.shrinking && kept(Mutant::ShrinkingFlag);
+        let flags = (u8::from(hmap.same_size_grow) * SAME_SIZE_GROW)
+            | (u8::from(self.writing) * WRITING)
+            | (u8::from(shrinking) * SHRINKING);
         let mut raw = Raw {
             magic: MAGIC,
             version_major: VERSION.0.into(),
@@ -280,6 +288,7 @@ impl Raw {
             (self.key_width.get() != 8, "key width", self.key_width.get().into()),
             (self.elem_width.get() != 0, "elem width", self.elem_width.get().into()),
             (self.flags & !KNOWN_FLAGS != 0, "flags", self.flags.into()),
+            (self.flags & TWO_GROWTHS == TWO_GROWTHS, "flags", self.flags.into()),
             (self.b > 40, "B", self.b.into()),
             (!page_aligned(self.buckets), "offset of the buckets", self.buckets.get()),
             (!page_aligned(self.oldbuckets), "offset of the old buckets", self.oldbuckets.get()),
@@ -308,6 +317,7 @@ impl Raw {
             hmap: Hmap {
                 count: self.count.get(),
                 same_size_grow: self.flags & SAME_SIZE_GROW != 0,
+                shrinking: self.flags & SHRINKING != 0,
                 b: self.b,
                 noverflow: self.noverflow.get(),
                 buckets: self.buckets.get(),
@@ -397,7 +407,8 @@ mod tests {
             writing: true,
             hmap: Hmap {
                 count: 9,
-                same_size_grow: true,
+                same_size_grow: false,
+                shrinking: true,
                 b: 4,
                 noverflow: 3,
                 buckets: 4096 * 3,
@@ -420,6 +431,15 @@ mod tests {
     #[test]
     fn a_header_survives_the_round_trip() {
         let header = sample(3);
+        assert_eq!(Header::decode(&header.encode()).unwrap(), header);
+    }
+
+    #[test]
+    fn a_growth_is_of_one_kind() {
+        let mut header = sample(3);
+        header.hmap.same_size_grow = true;
+        assert!(matches!(Header::decode(&header.encode()), Err(SlotFault::Field("flags", 0b111))));
+        header.hmap.shrinking = false;
         assert_eq!(Header::decode(&header.encode()).unwrap(), header);
     }
 

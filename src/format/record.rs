@@ -42,7 +42,7 @@ pub enum Kind {
     Remove = 2,
     /// Every key is gone.
     Clear = 3,
-    /// A growth starts; the value is one word: [`GROW_DOUBLE`] or [`GROW_SAME_SIZE`] (D15).
+    /// A growth starts; the value is one word: [`GROW_DOUBLE`], [`GROW_SAME_SIZE`] or [`GROW_SHRINK`] (D15).
     Grow = 4,
     /// The log is durable up to the position that the value names (D4).
     SyncMark = 5,
@@ -52,6 +52,8 @@ pub enum Kind {
 pub const GROW_DOUBLE: u64 = 1;
 /// The value of a growth record: a new array of the same size.
 pub const GROW_SAME_SIZE: u64 = 2;
+/// The value of a growth record: the array is halved.
+pub const GROW_SHRINK: u64 = 3;
 
 impl Kind {
     fn from_bits(bits: u8) -> Option<Kind> {

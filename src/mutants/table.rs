@@ -224,6 +224,14 @@ mutants! {
     ReplayTriggersNothing [D15]
         "replay starts growths by itself: one that was put off on a full disk starts in the replay, and the log's \
          own start of it is an error";
+    ShrinkLogged [D15]
+        "a removal begins a shrink that is not in the log: after a crash the table has another geometry";
+    ReplayShrinksNothing [D15]
+        "replay starts shrinks by itself: one that a capacity hint forbade, or that was put off on a full disk, \
+         comes in the replay, and the reopened table has another geometry";
+    ShrinkingFlag [D15]
+        "a header does not say that the growth under way halves the array: a checkpoint in it makes a file that \
+         can't be opened";
     ClearLogged [D15]
         "clear appends no record: after a crash the entries are back, and removals from behind the clear fail the \
          replay";
@@ -235,9 +243,12 @@ mutants! {
 
     GrowthPutOff [D18]
         "a growth that can't be afforded fails the insert: on a full disk an entry for which there is room is refused";
+    ShrinkPutOff [D9 D18]
+        "a shrink that can't be afforded fails the removal: on a full disk an entry can't be removed although there \
+         is a reserve for that";
     RoomForGrowthRecord [D18]
-        "no room is secured for the record of a growth: an insert that starts one at a segment's very end panics \
-         after it appended";
+        "no room is secured for the record of a growth: an insert or a removal that starts one at a segment's very \
+         end panics after it appended";
     SegmentPreallocated [D19]
         "segments are not preallocated: on a full disk a store into the mapped log is a SIGBUS";
     RestOfSegmentAllocated [D19]

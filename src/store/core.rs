@@ -124,7 +124,8 @@ impl Core {
     }
 
     fn assemble(path: &Path, options: Options, media: Arc<dyn Media>, parts: Recovered) -> Result<Core> {
-        let Recovered { header, domain, log, arrays, table, .. } = parts;
+        let Recovered { header, domain, log, arrays, mut table, .. } = parts;
+        table.keep_room_for(options.capacity);
         let mut log_writer = None;
         let files = match parts.durable {
             None => None,

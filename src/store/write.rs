@@ -13,10 +13,11 @@ use crate::file::pages::IndexPages;
 use crate::format::PAGE_BYTES;
 use crate::format::catalog::ArrayRole;
 use crate::format::header::{Header, Hmap};
-use crate::format::record::{Frame, GROW_DOUBLE, GROW_SAME_SIZE, GROW_VALUE_BYTES, Kind};
+use crate::format::record::{Frame, Kind};
 use crate::mutants::{Mutant, kept};
 use crate::options::Durability;
 use crate::store::core::{Core, Files, Writer};
+use crate::store::growth::GrowthRecord;
 use crate::store::value::Value;
 use crate::table::{Array, Growth, NextArray, Table, Trigger, prefetch};
 
@@ -46,21 +47,18 @@ impl Core {
         let old = previous(existing.as_ref())?;
         let plan = writer.table.prepare_put(self, &records, hash, spot, Trigger::Live)?;
         let log = writer.log()?;
-        let grow_frame = plan.growth().map(|_| Frame::new(Kind::Grow, 0, GROW_VALUE_BYTES)).transpose()?;
-        let grow_room =
-            grow_frame.filter(|_| kept(Mutant::RoomForGrowthRecord)).map_or(0, |grow| grow.bytes());
-        match log.secure(grow_room + frame.bytes(), Purpose::Add) {
+        let start = GrowthRecord::of(&plan)?;
+        let room = start.bytes() + frame.bytes();
+        match log.secure(room, Purpose::Add) {
             // What is wanted now comes before what is wanted later.
             Err(Error::NoSpace { .. }) if self.arrays.give_up_ahead().is_some() => {
-                log.secure(grow_room + frame.bytes(), Purpose::Add)?;
+                log.secure(room, Purpose::Add)?;
             }
             secured => secured?,
         }
 
         // Nothing fails from here on.
-        if let (Some(growth), Some(grow_frame)) = (plan.growth(), grow_frame) {
-            log.append(&grow_frame, &[], &grow_value(growth));
-        }
+        start.append(log);
         let position = log.append(&frame, key, value);
         log.add_live(frame.bytes());
         writer.table.put(self, plan, hash, position);
@@ -98,10 +96,14 @@ impl Core {
         // An absent key appends nothing and so must move nothing (D15).
         let (spot, Some(record)) = writer.table.locate(&records, hash, key)? else { return Ok(None) };
         let looked = look(&record)?;
-        let plan = writer.table.prepare_remove(self, &records, hash, spot)?;
-        writer.log()?.secure(frame.bytes(), Purpose::Free)?;
+        let (plan, start) = self.prepare_removal(&mut writer, &records, hash, spot, frame.bytes())?;
 
-        writer.log()?.append(&frame, key, &[]);
+        // Nothing fails from here on.
+        let log = writer.log()?;
+        if kept(Mutant::ShrinkLogged) {
+            start.append(log);
+        }
+        log.append(&frame, key, &[]);
         writer.table.remove(self, plan, hash);
         record.segment().remove_live(record.record_bytes());
         self.finish_write(files, writer)?;
@@ -428,15 +430,6 @@ fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<crate::file::re
     }
 }
 
-/// The value of the record that says which growth begins.
-fn grow_value(growth: Growth) -> [u8; GROW_VALUE_BYTES] {
-    let word = match growth {
-        Growth::Double => GROW_DOUBLE,
-        Growth::SameSize => GROW_SAME_SIZE,
-    };
-    word.to_le_bytes()
-}
-
 fn frozen_parts(array: ArrayRole, parts: &Array<IndexPages>) -> Vec<FrozenPages> {
     let frozen = parts.parts().zip(0..).map(|(pages, part)| FrozenPages {
         array,
@@ -453,6 +446,7 @@ fn hmap(writer: &Writer) -> Hmap {
     Hmap {
         count: counters.count,
         same_size_grow: old.is_some_and(|old| old.growth == Growth::SameSize),
+        shrinking: old.is_some_and(|old| old.growth == Growth::Shrink),
         b: geometry.array.b(),
         noverflow: counters.noverflow,
         buckets: geometry.array.main().offset(),

@@ -19,6 +19,8 @@ pub struct Table<P> {
     pub(super) load_factor: LoadFactor,
     /// How many bits of the hash a cell has for evacuation; a table with a larger B asks the records.
     pub(super) split_bits: u32,
+    /// The table does not shrink below this B.
+    pub(super) least_b: u8,
     /// The buckets that a removal has passed on its way; kept for its memory.
     pub(super) passed: Vec<BucketIndex>,
 }
@@ -39,9 +41,11 @@ impl<P: Pages> Table<P> {
         expect_within("next overflow bucket", array.buckets(), array.capacity(), counters.next_overflow)?;
         match &geometry.old {
             Some(old) => {
-                let b = old.growth.new_b(old.array.b());
-                expect_within("size of the array (B)", b.into(), b.into(), array.b().into())?;
-                expect_within("evacuation mark", 0, old.array.buckets() - 1, counters.nevacuate)?;
+                if old.growth.new_b(old.array.b()) != Some(array.b()) {
+                    let (what, b) = ("size of the array (B)", u64::from(array.b()));
+                    return Err(Error::corrupt(what, 0, "the one that its growth leads to", b));
+                }
+                expect_within("evacuation mark", 0, old.units() - 1, counters.nevacuate)?;
                 let (first, end) = (old.array.buckets(), old.array.capacity());
                 let what = "next overflow bucket of the old array";
                 expect_within(what, first, end, counters.old_next_overflow)?;
@@ -64,8 +68,14 @@ impl<P: Pages> Table<P> {
             counters,
             load_factor,
             split_bits: Cell::HASH_BITS,
+            least_b: 0,
             passed: Vec::new(),
         }
+    }
+
+    /// From now on the table keeps room for so many entries when it shrinks (C9).
+    pub fn keep_room_for(&mut self, entries: u64) {
+        self.least_b = self.load_factor.b_for(entries).unwrap_or(super::MAX_B);
     }
 
     /// The geometry as it was last published.

@@ -56,7 +56,7 @@ pub fn check<P: Pages, R: Records>(
     let mut overflow = Overflow::new(array);
     for main in 0..array.buckets() {
         let blank = match &geometry.old {
-            Some(old) => !checker.is_evacuated(&old.array, main & (old.array.buckets() - 1))?,
+            Some(old) => !checker.is_evacuated(&old.array, old.unit_of(main))?,
             None => false,
         };
         let as_it_should = if blank { Chained::Blank } else { Chained::Live };
@@ -95,10 +95,18 @@ impl<R: Records> Checker<'_, R> {
         let mut overflow = Overflow::new(array);
         let split_bit = (old.growth == Growth::Double).then_some(array.b());
         for main in 0..array.buckets() {
-            let evacuated = self.is_evacuated(array, main)?;
-            if main < counters.nevacuate && !evacuated {
-                let place = Place { array: WhichArray::Old, bucket: main, cell: None };
+            let (unit, evacuated) = (old.unit_of(main), self.is_evacuated(array, main)?);
+            let place = Place { array: WhichArray::Old, bucket: main, cell: None };
+            if unit < counters.nevacuate && !evacuated {
                 self.fault(Some(place), "old bucket below the evacuation mark", "evacuated", "not evacuated");
+            }
+            if evacuated != self.is_evacuated(array, unit)? {
+                self.fault(
+                    Some(place),
+                    "old bucket of a pair",
+                    "evacuated like the other",
+                    "not like the other",
+                );
             }
             let as_it_should = if evacuated { Chained::Evacuated { split_bit } } else { Chained::Live };
             self.chain(array, WhichArray::Old, main, as_it_should, &mut overflow)?;
@@ -115,7 +123,7 @@ impl<R: Records> Checker<'_, R> {
         if noverflow > taken || array.b() < 16 && noverflow != taken {
             self.fault(None, "noverflow", taken, noverflow);
         }
-        let end = geometry.old.as_ref().map_or(1, |old| old.array.buckets());
+        let end = geometry.old.as_ref().map_or(1, Old::units);
         if counters.nevacuate >= end {
             self.fault(None, "evacuation mark", end - 1, counters.nevacuate);
         }

@@ -14,7 +14,7 @@ pub struct Counters {
     /// Overflow buckets of the current array: exact below B = 16, from there on a sample of about 2^15 when
     /// there are as many of them as buckets.
     pub noverflow: u32,
-    /// While growing: old buckets below this one are evacuated. 0 otherwise.
+    /// While growing: old buckets below this one are evacuated; while shrinking, they and their pairs. 0 otherwise.
     pub nevacuate: u64,
     /// The next overflow bucket to take in the current array.
     pub next_overflow: u64,
@@ -94,6 +94,11 @@ impl LoadFactor {
         count.saturating_mul(1600) >= sixteenths * (u64::from(self.hundredths) << b)
     }
 
+    /// Whether `count` entries fill less than an eighth of what 2^b buckets take before they double: time to shrink.
+    pub(super) fn under(self, count: u64, b: u8) -> bool {
+        !self.is_filled(2, count, b)
+    }
+
     /// The growth that inserting one more key into a table that is not growing asks for.
     pub(super) fn growth_due(self, counters: &Counters, b: u8) -> Option<Growth> {
         if self.over(counters.count.saturating_add(1), b) {
@@ -136,6 +141,8 @@ mod tests {
         assert_eq!(LoadFactor::new(f64::NAN), None);
         assert_eq!(LoadFactor::from_hundredths(801), None);
         assert!(LoadFactor::new(8.0).unwrap().over(u64::MAX, MAX_B));
+        assert!(go.under(1, 1) && !go.under(2, 1), "1.625 entries are an eighth of 13");
+        assert!(go.under(831, 10) && !go.under(832, 10));
     }
 
     #[test]

@@ -2,26 +2,39 @@
 
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
 use crate::format::bucket::Hash;
-use crate::seam::Arrays;
+use crate::seam::{Arrays, Pages};
 
-use super::array::Array;
+use super::array::{Array, Bucket, Chain, MAX_B};
 
-/// How the current array relates to the old one while the table grows.
+/// How the current array relates to the old one while the table grows, or shrinks, which is a growth too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Growth {
     /// Twice the buckets: each old bucket is split in two, by one more bit of the hash.
     Double,
     /// As many buckets: the entries of chains that removals left sparse are packed densely.
     SameSize,
+    /// Half the buckets: two old buckets, whose numbers differ in the highest bit, become one (C6).
+    Shrink,
 }
 
 impl Growth {
-    /// B of the array that takes over from one of 2^b buckets.
-    pub(super) fn new_b(self, b: u8) -> u8 {
+    /// B of the array that takes over from one of 2^b buckets; `None` where there is no such array.
+    pub(super) fn new_b(self, b: u8) -> Option<u8> {
         match self {
-            Growth::Double => b + 1,
-            Growth::SameSize => b,
+            Growth::Double => (b < MAX_B).then_some(b + 1),
+            Growth::SameSize => Some(b),
+            Growth::Shrink => b.checked_sub(1),
+        }
+    }
+
+    /// B of the array that one of 2^b buckets takes over from; `None` where there is no such array.
+    pub fn old_b(self, b: u8) -> Option<u8> {
+        match self {
+            Growth::Double => Growth::Shrink.new_b(b),
+            Growth::SameSize => Some(b),
+            Growth::Shrink => Growth::Double.new_b(b),
         }
     }
 }
@@ -47,6 +60,9 @@ impl<P> Geometry<P> {
 }
 
 /// The array that a growth empties.
+///
+/// What is evacuated in one step is a *unit*: an old bucket; while the table shrinks, two of them, which go to the same new
+/// one. A unit has the number of its first old bucket.
 pub struct Old<P> {
     /// The old array.
     pub array: Arc<Array<P>>,
@@ -58,6 +74,51 @@ impl<P> Old<P> {
     /// The old bucket of a key.
     pub(super) fn bucket_of(&self, hash: Hash) -> u64 {
         hash.bucket(self.array.b())
+    }
+
+    /// How many units there are.
+    pub fn units(&self) -> u64 {
+        match self.growth {
+            Growth::Double | Growth::SameSize => self.array.buckets(),
+            Growth::Shrink => self.array.buckets() / 2,
+        }
+    }
+
+    /// The unit of a bucket, be it an old or a new one.
+    pub(super) fn unit_of(&self, bucket: u64) -> u64 {
+        bucket & (self.units() - 1)
+    }
+
+    /// The second old bucket of a unit that has two.
+    pub(super) fn pair(&self, unit: u64) -> Option<u64> {
+        (self.growth == Growth::Shrink).then(|| unit + self.units())
+    }
+
+    /// The old buckets of a unit.
+    pub(super) fn buckets_in(&self, unit: u64) -> impl Iterator<Item = u64> {
+        std::iter::once(unit).chain(self.pair(unit))
+    }
+}
+
+impl<P: Pages> Old<P> {
+    /// Whether a unit has been evacuated, as its writer sees it. Readers come by between the marks of two buckets, and ask
+    /// about one of them.
+    pub(super) fn is_evacuated(&self, unit: u64) -> Result<bool> {
+        let is_marked = |bucket: Bucket<'_, P>| bucket.tophash().any_evacuated();
+        let first = Chain::at(&self.array, unit)?.bucket();
+        if let Some(pair) = self.pair(unit) {
+            let second = Chain::at(&self.array, pair)?.bucket();
+            if is_marked(first) != is_marked(second) {
+                let expected = "an evacuation mark in both buckets of a pair or in none";
+                return Err(Error::corrupt(
+                    "bucket's tophash",
+                    second.offset(),
+                    expected,
+                    "one in one of them",
+                ));
+            }
+        }
+        Ok(is_marked(first))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Growing: the start, the evacuation of an old bucket, the end; and clearing, which is a start from nothing.
+//! Growing and shrinking: the start, the evacuation of a unit, the end; and clearing, which is a start from nothing.
 
 use std::sync::Arc;
 
@@ -21,9 +21,8 @@ pub struct ClearPlan<P> {
 impl<P: Pages> Table<P> {
     /// Begins the growth that the log says began here (D15).
     pub fn replay_growth<H: Host<Pages = P>>(&mut self, host: &H, growth: Growth) -> Result<()> {
-        let b = self.geometry.array.b();
-        if self.growing() || growth.new_b(b) > super::MAX_B {
-            let expected = "no growth, since one is under way or the table has its largest size";
+        if self.growing() || growth.new_b(self.geometry.array.b()).is_none() {
+            let expected = "no growth, since one is under way or there is no array of that size";
             return Err(Error::corrupt("growth record of the log", 0, expected, "the start of a growth"));
         }
         let start = self.reserve_growth(host, growth)?;
@@ -71,7 +70,7 @@ impl<P: Pages> Table<P> {
             self.evacuate(old, evacuation, hash);
         }
         self.counters.nevacuate = work.nevacuate;
-        if work.nevacuate == old.array.buckets() {
+        if work.nevacuate == old.units() {
             self.end_growth(host);
         }
     }
@@ -96,15 +95,17 @@ impl<P: Pages> Table<P> {
         host.publish(&self.geometry);
     }
 
-    /// Copies the entries of an old chain to the new array, in order, then marks the chain (C4).
+    /// Copies the entries of an old chain to the new array, in order, then marks the chain (C4). The two chains of a pair
+    /// go one behind the other, and are marked when both are there: whoever meets a mark in either finds all that was in
+    /// it in the new array, and who meets none yet in the other finds that one as it was.
     fn evacuate(&mut self, old: &Old<P>, evacuation: &Evacuation, hash: Hash) {
         let geometry = Arc::clone(&self.geometry);
         let array = &*geometry.array;
         let y_bucket = match old.growth {
-            Growth::Double => evacuation.old_bucket + old.array.buckets(),
-            Growth::SameSize => evacuation.old_bucket,
+            Growth::Double => evacuation.unit + old.array.buckets(),
+            Growth::SameSize | Growth::Shrink => evacuation.unit,
         };
-        let mut x = Destination::new(array, evacuation.old_bucket);
+        let mut x = Destination::new(array, evacuation.unit);
         let mut y = Destination::new(array, y_bucket);
         each_bucket(old, evacuation, |nth, bucket| {
             let tophash = bucket.tophash();
@@ -116,7 +117,7 @@ impl<P: Pages> Table<P> {
         });
         x.finish();
         y.finish();
-        // The head is marked first: a reader that meets a mark behind it finds the head marked too.
+        // Each head is marked first: a reader that meets a mark behind it finds the head marked too.
         each_bucket(old, evacuation, |nth, bucket| {
             let tophash = bucket.tophash();
             let mut marks = TophashWord::splat(Tophash::EVACUATED_EMPTY);
@@ -133,22 +134,24 @@ impl<P: Pages> Table<P> {
 fn goes_to_y<P>(old: &Old<P>, evacuation: &Evacuation, nth: usize, i: usize, cell: Cell) -> bool {
     match old.growth {
         Growth::Double => evacuation.goes_to_y(old.array.b(), nth, i, cell),
-        Growth::SameSize => false,
+        Growth::SameSize | Growth::Shrink => false,
     }
 }
 
-/// All buckets of the chain, also those behind `EMPTY_REST`: they are marked too.
+/// All buckets of a chain, or of the two of a pair, also those behind `EMPTY_REST`: they are marked too.
 fn each_bucket<P: Pages>(old: &Old<P>, evacuation: &Evacuation, mut visit: impl FnMut(usize, Bucket<'_, P>)) {
-    let mut chain = prepared(Chain::at(&old.array, evacuation.old_bucket));
-    for nth in 0.. {
-        visit(nth, chain.bucket());
-        if !prepared(chain.advance()) {
-            break;
+    for main in old.buckets_in(evacuation.unit) {
+        let mut chain = prepared(Chain::at(&old.array, main));
+        for nth in 0.. {
+            visit(nth, chain.bucket());
+            if !prepared(chain.advance()) {
+                break;
+            }
         }
     }
 }
 
-/// Where the entries of an old chain go (Go's `evacDst`): a chain of the new array, blank before. No reader
+/// Where the entries of old chains go (Go's `evacDst`): a chain of the new array, blank before. No reader
 /// comes here before the old chain is marked.
 struct Destination<'a, P> {
     array: &'a Array<P>,

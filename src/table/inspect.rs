@@ -5,7 +5,7 @@ use crate::format::bucket::{CELLS, Cell, Hash, TophashWord};
 use crate::seam::Pages;
 
 use super::array::{Array, Chain};
-use super::geometry::{Geometry, Growth};
+use super::geometry::Geometry;
 
 /// One bucket of a chain, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,11 +71,11 @@ pub fn shape<P: Pages>(geometry: &Geometry<P>) -> Result<Shape> {
         }
         shape.chain_lengths[length] += 1;
         shape.overflow_buckets += measured.overflow_buckets;
-        probes.add(measured.filled, 1);
+        probes.add(measured.filled, 1.0);
     }
     if let Some(old) = &geometry.old {
-        // An old chain stands for two main buckets of an array twice the size.
-        let weight = if old.growth == Growth::Double { 2 } else { 1 };
+        // An old chain stands for two main buckets of an array twice the size, for half of one in one half the size.
+        let weight = array.buckets() as f64 / old.array.buckets() as f64;
         for main in 0..old.array.buckets() {
             let measured = measure(&old.array, main)?;
             if !measured.evacuated {
@@ -89,7 +89,7 @@ pub fn shape<P: Pages>(geometry: &Geometry<P>) -> Result<Shape> {
     shape.overflow_percent = 100.0 * with_overflow as f64 / buckets;
     shape.filled = probes.entries;
     shape.hit_probe = if probes.entries > 0 { probes.hits as f64 / probes.entries as f64 } else { 0.0 };
-    shape.miss_probe = probes.misses as f64 / buckets;
+    shape.miss_probe = probes.misses / buckets;
     Ok(shape)
 }
 
@@ -99,14 +99,14 @@ struct Probes {
     /// Entries compared when each present key is looked up once.
     hits: u64,
     /// Entries compared when one absent key is looked up in each main bucket.
-    misses: u64,
+    misses: f64,
 }
 
 impl Probes {
-    fn add(&mut self, chain_entries: u64, buckets: u64) {
+    fn add(&mut self, chain_entries: u64, buckets: f64) {
         self.entries += chain_entries;
         self.hits += chain_entries * (chain_entries + 1) / 2;
-        self.misses += chain_entries * buckets;
+        self.misses += chain_entries as f64 * buckets;
     }
 }
 

@@ -8,7 +8,8 @@
 //!   since: the key is looked up in the table as it is now.
 //! * Where the array was itself still being filled, and an old bucket has not been evacuated when its turn
 //!   comes, the old chain is walked in place of the new one. When the table doubles that happens for both
-//!   halves, and each time only the entries that belong to that half count.
+//!   halves, and each time only the entries that belong to that half count. When it shrinks, the two old chains
+//!   of the pair are walked one after the other; whether they are is decided once, before the first.
 //!
 //! So an entry that is present throughout has exactly one cell on the way and appears exactly once. An
 //! entry inserted meanwhile may appear or not; one that is removed and inserted again is another entry.
@@ -37,6 +38,8 @@ pub struct Walk<P> {
     /// Main buckets begun so far.
     begun: u64,
     at: Option<At<P>>,
+    /// Where the table shrinks: the second old bucket of a pair, when the walk is done with the first.
+    pair: Option<(Arc<Array<P>>, u64)>,
     /// Overflow buckets visited, in this array and in old ones.
     overflow_visits: u64,
     old_overflow_visits: u64,
@@ -65,6 +68,7 @@ impl<P: Pages> Walk<P> {
             array,
             begun: 0,
             at: None,
+            pair: None,
             overflow_visits: 0,
             old_overflow_visits: 0,
             ended: false,
@@ -133,6 +137,11 @@ impl<P: Pages> Walk<P> {
         if self.at.is_some() {
             return Ok(());
         }
+        if let Some((old, main)) = self.pair.take() {
+            let index = Chain::at(&old, main)?.index();
+            self.at = Some(At { old: Some(old), only: None, index, visited: 0 });
+            return Ok(());
+        }
         if self.begun == self.array.buckets() {
             self.ended = true;
             return Ok(());
@@ -142,8 +151,9 @@ impl<P: Pages> Walk<P> {
         let (old, chain) = self.source(current, main)?;
         self.prefetch(current, &chain, records);
         let only = old.filter(|old| old.growth == Growth::Double).map(|_| main);
+        let pair = old.and_then(|old| Some((Arc::clone(&old.array), old.pair(main)?)));
         let (old, index) = (old.map(|old| Arc::clone(&old.array)), chain.index());
-        self.at = Some(At { old, only, index, visited: 0 });
+        (self.at, self.pair) = (Some(At { old, only, index, visited: 0 }), pair);
         Ok(())
     }
 

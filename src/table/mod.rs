@@ -84,4 +84,4 @@ pub use hash::{HashKind, KeyHasher};
 pub use inspect::{BucketCells, Shape, chain, shape};
 pub use iter::Walk;
 pub use lookup::{foresee, lookup, peek, prefetch};
-pub use plan::Trigger;
+pub use plan::{Plan, Spot, Trigger};

@@ -21,7 +21,8 @@ use super::geometry::{Geometry, Growth, Host, Old};
 pub enum Trigger {
     /// The operation itself, by load factor and overflow buckets.
     Live,
-    /// The log, which is being replayed: [`Table::replay_growth`] was called where one began (D15).
+    /// Not the operation: the log, which is being replayed ([`Table::replay_growth`] was called where one began, D15), or
+    /// nobody, where one is put off.
     Replay,
 }
 
@@ -68,31 +69,31 @@ pub(super) struct Start<P> {
 /// What an operation does for a growth (Go's `growWork`).
 #[derive(Default)]
 pub(super) struct GrowWork {
-    /// The key's own old bucket, and the one at the evacuation mark; where not evacuated already.
+    /// The unit of the key's own old bucket, and the one at the evacuation mark; where not evacuated already.
     pub(super) evacuations: [Option<Evacuation>; 2],
     /// Where the evacuation mark stands afterwards.
     pub(super) nevacuate: u64,
 }
 
 impl GrowWork {
-    fn evacuates(&self, old_bucket: u64) -> bool {
-        self.evacuations.iter().flatten().any(|evacuation| evacuation.old_bucket == old_bucket)
+    fn evacuates(&self, unit: u64) -> bool {
+        self.evacuations.iter().flatten().any(|evacuation| evacuation.unit == unit)
     }
 
-    /// How many overflow buckets the evacuations take at most. A chain of n buckets has at most 8n entries.
-    /// If all go to one side they fill n buckets: one main bucket and n - 1 overflow buckets. If x go to one
-    /// side and y to the other, x + y <= 8n, the overflow buckets are ceil(x/8) - 1 + ceil(y/8) - 1
-    /// <= (8n + 14)/8 - 2 < n, so n - 1 again.
+    /// How many overflow buckets the evacuations take at most. If all n entries of a unit go to one new bucket, they
+    /// fill ceil(n/8) buckets, of which the first is no overflow bucket: floor((n - 1)/8). If x of them go to one and y
+    /// to another, it is floor((x - 1)/8) + floor((y - 1)/8) <= (n - 2)/8: no more.
     fn overflow_buckets(&self) -> u64 {
-        self.evacuations.iter().flatten().map(|evacuation| evacuation.chain_buckets - 1).sum()
+        let entries = self.evacuations.iter().flatten().map(|evacuation| evacuation.entries);
+        entries.map(|entries| entries.saturating_sub(1) / CELLS as u64).sum()
     }
 }
 
-/// An old chain to be evacuated.
+/// A unit to be evacuated: an old chain, or the two of a pair.
 pub(super) struct Evacuation {
-    pub(super) old_bucket: u64,
-    chain_buckets: u64,
-    /// For each bucket of the chain the cells that go to the second half of the new array, one bit each;
+    pub(super) unit: u64,
+    entries: u64,
+    /// Where the table doubles: for each bucket of the chain the cells that go to the second half of the new array, one bit each;
     /// empty where the cells know it themselves.
     splits: Vec<u8>,
 }
@@ -149,14 +150,30 @@ impl<P: Pages> Table<P> {
         self.plan(host, records, hash, spot, None)
     }
 
-    /// Prepares to remove the key that [`locate`](Table::locate) found. Never begins a growth.
+    /// Prepares to remove the key that [`locate`](Table::locate) found. A removal that leaves less than an eighth of the
+    /// entries that the table has room for begins to shrink it; puts never do, since a table that is being filled needs
+    /// its size soon. A shrink for which there is no space is put off, like a growth (D18).
+    ///
+    /// Shrinking and growing don't take turns: a shrink begins with less than a quarter of what the smaller array takes
+    /// before it doubles, 2^b * L of them for a load factor L. It ends within 2^b operations, each of which evacuates a
+    /// pair and adds one entry at most, so with less than 2^b * (L/4 + 1): half of the maximum for L = 4, less for others.
     pub fn prepare_remove<H: Host<Pages = P>, R: Records>(
         &mut self,
         host: &H,
         records: &R,
         hash: Hash,
         spot: Spot,
+        trigger: Trigger,
     ) -> Result<Plan<P>> {
+        let b = self.geometry.array.b();
+        let sparse = self.load_factor.under(self.counters.count.saturating_sub(1), b);
+        if sparse && trigger == Trigger::Live && b > self.least_b && !self.growing() {
+            let start = self.reserve_growth(host, Growth::Shrink);
+            match start.and_then(|start| self.plan(host, records, hash, spot, Some(start))) {
+                Err(Error::NoSpace { .. }) if kept(Mutant::ShrinkPutOff) => {}
+                plan => return plan,
+            }
+        }
         self.plan(host, records, hash, spot, None)
     }
 
@@ -167,7 +184,10 @@ impl<P: Pages> Table<P> {
         growth: Growth,
     ) -> Result<Start<P>> {
         let old = Arc::clone(&self.geometry.array);
-        let b = growth.new_b(old.b());
+        let Some(b) = growth.new_b(old.b()) else {
+            let expected = "a growth that its size allows";
+            return Err(Error::corrupt("size of the array (B)", 0, expected, u64::from(old.b())));
+        };
         let main = arrays.reserve(Array::<P>::main_bytes(b))?;
         let geometry = Geometry {
             array: Arc::new(Array::new(b, main)),
@@ -204,7 +224,7 @@ impl<P: Pages> Table<P> {
         if let Some(old) = &ahead.geometry.old {
             let planned = self.plan_grow_work(records, &ahead, old, hash)?;
             needed += planned.overflow_buckets();
-            if planned.evacuates(old.bucket_of(hash)) {
+            if planned.evacuates(old.unit_of(hash.0)) {
                 holder = &old.array;
             }
             work = Some(planned);
@@ -218,7 +238,7 @@ impl<P: Pages> Table<P> {
         Ok(Plan { start, work, spot, made_for: self.counters })
     }
 
-    /// Go's `growWork` with nothing moved yet: which chains it will evacuate, and how far the mark gets.
+    /// Go's `growWork` with nothing moved yet: what it will evacuate, and how far the mark gets.
     fn plan_grow_work<R: Records>(
         &self,
         records: &R,
@@ -226,13 +246,13 @@ impl<P: Pages> Table<P> {
         old: &Old<P>,
         hash: Hash,
     ) -> Result<GrowWork> {
-        let own = old.bucket_of(hash);
+        let own = old.unit_of(hash.0);
         let mut work = GrowWork { nevacuate: ahead.nevacuate, ..GrowWork::default() };
         work.evacuations[0] = self.plan_evacuation(records, ahead, old, own)?;
         if own == work.nevacuate {
             work.nevacuate = advance_mark(old, &work)?;
         }
-        if work.nevacuate < old.array.buckets() {
+        if work.nevacuate < old.units() {
             if !work.evacuates(work.nevacuate) {
                 work.evacuations[1] = self.plan_evacuation(records, ahead, old, work.nevacuate)?;
             }
@@ -241,41 +261,48 @@ impl<P: Pages> Table<P> {
         Ok(work)
     }
 
-    /// `None` when the bucket is evacuated already.
+    /// `None` when the unit is evacuated already.
     fn plan_evacuation<R: Records>(
         &self,
         records: &R,
         ahead: &Ahead<'_, P>,
         old: &Old<P>,
-        old_bucket: u64,
+        unit: u64,
     ) -> Result<Option<Evacuation>> {
-        let mut chain = Chain::at(&old.array, old_bucket)?;
-        if chain.bucket().tophash().any_evacuated() {
+        if old.is_evacuated(unit)? {
             return Ok(None);
         }
         let array = &ahead.geometry.array;
-        expect_blank(array, BucketIndex(old_bucket))?;
+        expect_blank(array, BucketIndex(unit))?;
         if old.growth == Growth::Double {
-            expect_blank(array, BucketIndex(old_bucket + old.array.buckets()))?;
+            expect_blank(array, BucketIndex(unit + old.array.buckets()))?;
         }
         let split_by_record = old.growth == Growth::Double && u32::from(old.array.b()) >= self.split_bits;
-        let mut evacuation = Evacuation { old_bucket, chain_buckets: 0, splits: Vec::new() };
-        loop {
-            let bucket = chain.bucket();
-            if bucket.tophash().any_evacuated() {
-                let expected = "no evacuation mark behind a head without one";
-                let found = "an evacuation mark";
-                return Err(Error::corrupt("bucket's tophash", bucket.offset(), expected, found));
-            }
-            evacuation.chain_buckets += 1;
-            if split_by_record {
-                evacuation.splits.push(split(records, &chain, old.array.b())?);
-            }
-            if !chain.advance()? {
-                return Ok(Some(evacuation));
+        let mut evacuation = Evacuation { unit, entries: 0, splits: Vec::new() };
+        for main in old.buckets_in(unit) {
+            let mut chain = Chain::at(&old.array, main)?;
+            loop {
+                evacuation.entries += entries_in(&chain)?;
+                if split_by_record {
+                    evacuation.splits.push(split(records, &chain, old.array.b())?);
+                }
+                if !chain.advance()? {
+                    break;
+                }
             }
         }
+        Ok(Some(evacuation))
     }
+}
+
+/// How many entries a bucket of a chain has that is not evacuated.
+fn entries_in<P: Pages>(chain: &Chain<'_, P>) -> Result<u64> {
+    let bucket = chain.bucket();
+    if bucket.tophash().any_evacuated() {
+        let expected = "no evacuation mark behind a head without one";
+        return Err(Error::corrupt("bucket's tophash", bucket.offset(), expected, "an evacuation mark"));
+    }
+    Ok(bucket.tophash().occupied().count() as u64)
 }
 
 /// The cells of a bucket whose keys' hashes have bit `b` set, by their records.
@@ -288,16 +315,13 @@ fn split<P: Pages, R: Records>(records: &R, chain: &Chain<'_, P>, b: u8) -> Resu
     Ok(cells)
 }
 
-/// Moves the evacuation mark by one, and on over at most 1024 buckets that are evacuated already or will
+/// Moves the evacuation mark by one, and on over at most 1024 units that are evacuated already or will
 /// be by then (Go's `advanceEvacuationMark`).
 fn advance_mark<P: Pages>(old: &Old<P>, work: &GrowWork) -> Result<u64> {
     const FARTHEST: u64 = 1024;
     let mut mark = work.nevacuate + 1;
-    let stop = old.array.buckets().min(mark + FARTHEST);
-    while mark < stop {
-        if !work.evacuates(mark) && !Chain::at(&old.array, mark)?.bucket().tophash().any_evacuated() {
-            break;
-        }
+    let stop = old.units().min(mark + FARTHEST);
+    while mark < stop && (work.evacuates(mark) || old.is_evacuated(mark)?) {
         mark += 1;
     }
     Ok(mark)

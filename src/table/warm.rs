@@ -9,7 +9,7 @@ use super::array::{Array, Chain};
 use super::assign::Table;
 
 impl<P: Pages> Table<P> {
-    /// Loads the main buckets that an operation on a key with this hash looks at, and those that it would evacuate to.
+    /// Loads the main buckets that an operation on a key with this hash looks at, and those of its unit that it would evacuate.
     /// For many keys at once, before the first of the operations: their cache misses pass together. A hint, so what is
     /// wrong there is left to the operation to find.
     pub fn warm(&self, hash: Hash) {
@@ -20,6 +20,9 @@ impl<P: Pages> Table<P> {
             warm_bucket(&old.array, old.bucket_of(hash));
             if array.b() > old.array.b() {
                 warm_bucket(array, bucket ^ old.array.buckets());
+            }
+            if array.b() < old.array.b() {
+                warm_bucket(&old.array, old.bucket_of(hash) ^ array.buckets());
             }
         }
     }

@@ -42,9 +42,11 @@ pub struct Stats {
     pub growing: bool,
     /// It is one to the same size.
     pub same_size_grow: bool,
+    /// It is one to half the size.
+    pub shrinking: bool,
     /// Buckets of the array that it empties, 0 when there is none.
     pub old_buckets: u64,
-    /// How many of them are done at least.
+    /// How many of them are done at least; while shrinking, as many more in the second half.
     pub nevacuate: u64,
     /// Buckets by the length of their chain: the first number is that of chains of one bucket.
     pub chain_lengths: Vec<u64>,
@@ -88,7 +90,7 @@ pub struct Growth {
     pub old_buckets: u64,
     /// Where that lies in the file, 0 when there is none or only memory has it.
     pub oldbuckets_offset: u64,
-    /// Old buckets below this one are evacuated.
+    /// Old buckets below this one are evacuated; while shrinking, those in the second half too that go with them.
     pub nevacuate: u64,
 }
 
@@ -230,6 +232,7 @@ pub(crate) fn stats(
         miss_probe: shape.miss_probe,
         growing: growth.kind.is_some(),
         same_size_grow: growth.kind == Some(GrowthKind::SameSize),
+        shrinking: growth.kind == Some(GrowthKind::Shrink),
         old_buckets: growth.old_buckets,
         nevacuate: growth.nevacuate,
         chain_lengths: shape.chain_lengths,

@@ -294,15 +294,19 @@ impl Reader {
         let array = |role, offset, b, chunks| self.map_array(catalog, &overlay, role, offset, b, chunks);
         let growing = hmap.oldbuckets != 0;
         let current = array(ArrayRole::Current, hmap.buckets, hmap.b, hmap.overflow)?;
-        let old = match (growing, hmap.same_size_grow) {
-            (false, _) => None,
-            (true, same_size) => {
-                let growth = if same_size { Growth::SameSize } else { Growth::Double };
-                let old_b = if same_size { Some(hmap.b) } else { hmap.b.checked_sub(1) };
-                let old_b = old_b.ok_or_else(|| Error::corrupt("B", 0, "at least 1 while doubling", 0u64))?;
-                let old = array(ArrayRole::Old, hmap.oldbuckets, old_b, hmap.oldoverflow)?;
-                Some(Old { array: Arc::new(old), growth })
-            }
+        let old = if growing {
+            let growth = match (hmap.same_size_grow, hmap.shrinking) {
+                (true, _) => Growth::SameSize,
+                (false, true) => Growth::Shrink,
+                (false, false) => Growth::Double,
+            };
+            let old_b = growth.old_b(hmap.b);
+            let old_b = old_b
+                .ok_or_else(|| Error::corrupt("B", 0, "a size that its growth allows", u64::from(hmap.b)))?;
+            let old = array(ArrayRole::Old, hmap.oldbuckets, old_b, hmap.oldoverflow)?;
+            Some(Old { array: Arc::new(old), growth })
+        } else {
+            None
         };
         let listed = catalog.index.len() as u64;
         let named = 1 + hmap.overflow + if growing { 1 + hmap.oldoverflow } else { 0 };

@@ -10,7 +10,7 @@ use crate::file::log::chain::{Chain, ChainRecord};
 use crate::file::log::segment::Segment;
 use crate::file::pages::IndexPages;
 use crate::format::bucket::{Hash, Position};
-use crate::format::record::{GROW_DOUBLE, GROW_SAME_SIZE, Kind};
+use crate::format::record::{GROW_DOUBLE, GROW_SAME_SIZE, GROW_SHRINK, Kind};
 use crate::mutants::{Mutant, kept};
 use crate::seam::Arrays;
 use crate::table::{Geometry, Growth, Host, KeyHasher, Table, Trigger};
@@ -88,6 +88,7 @@ impl Replay {
                 let growth = match word {
                     GROW_DOUBLE => Growth::Double,
                     GROW_SAME_SIZE => Growth::SameSize,
+                    GROW_SHRINK => Growth::Shrink,
                     _ => return Err(Error::corrupt("growth record", offset, "a kind of growth", word)),
                 };
                 if !kept(Mutant::GrowthReplayed) {
@@ -131,7 +132,8 @@ impl Replay {
                 "an absent key",
             ));
         };
-        let plan = self.table.prepare_remove(&self.host, &records, hash, spot)?;
+        let trigger = if kept(Mutant::ReplayShrinksNothing) { Trigger::Replay } else { Trigger::Live };
+        let plan = self.table.prepare_remove(&self.host, &records, hash, spot, trigger)?;
         self.table.remove(&self.host, plan, hash);
         old.segment().remove_live(old.record_bytes());
         Ok(())

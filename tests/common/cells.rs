@@ -58,10 +58,10 @@ fn chain(bucket: Bucket) -> Chain {
 }
 
 fn counters(stats: &Stats) -> String {
-    let Stats { count, b, noverflow, overflow_buckets, growing, same_size_grow, .. } = stats;
+    let Stats { count, b, noverflow, overflow_buckets, growing, same_size_grow, shrinking, .. } = stats;
     let Stats { old_buckets, nevacuate, chain_lengths, .. } = stats;
     format!(
         "count {count}, B {b}, noverflow {noverflow}, overflow buckets {overflow_buckets}, growing {growing}, to \
-         the same size {same_size_grow}, {nevacuate} of {old_buckets} evacuated, chains {chain_lengths:?}"
+         the same size {same_size_grow}, to half {shrinking}, {nevacuate} of {old_buckets} evacuated, chains {chain_lengths:?}"
     )
 }

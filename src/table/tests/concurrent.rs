@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
-use crate::table::Walk;
+use crate::table::{Growth, Walk};
 
 /// Keys below this one stay; the writer replaces them, and inserts and removes others around them.
 const STAYING: u64 = 64;
@@ -50,7 +50,7 @@ fn beside_a_writer(hash: fn(&[u8]) -> Hash, steps: u64, read: impl Fn(&HeapHost,
             let (spot, found) = table.locate(&records, hash, &key).unwrap();
             match found {
                 Some(_) if !replace && step / 2000 % 2 == 1 => {
-                    let plan = table.prepare_remove(&host, &records, hash, spot).unwrap();
+                    let plan = table.prepare_remove(&host, &records, hash, spot, Trigger::Live).unwrap();
                     table.remove(&host, plan, hash);
                 }
                 _ => {
@@ -60,7 +60,8 @@ fn beside_a_writer(hash: fn(&[u8]) -> Hash, steps: u64, read: impl Fn(&HeapHost,
                 }
             }
             if step % 300 == 299 && !table.growing() {
-                table.replay_growth(&host, super::super::Growth::SameSize).unwrap();
+                let growth = if step % 600 == 299 { Growth::SameSize } else { Growth::Shrink };
+                table.replay_growth(&host, growth).unwrap();
             }
             step += 1;
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Error;
 use crate::format::bucket::{BUCKET_WORDS, OVERFLOW_WORD, TOPHASH_WORD};
-use crate::table::{BucketIndex, Walk, WhichArray};
+use crate::table::{BucketIndex, Growth, Walk, WhichArray};
 
 /// Every key is looked up and put; under miri, where the pictures before and after a put take long, one in 15.
 const KEYS_APART: usize = if cfg!(miri) { 15 } else { 1 };
@@ -18,6 +18,20 @@ fn growing() -> Rig {
         rig.insert(&key(number), number);
         number += 1;
     }
+    assert_eq!(rig.faults(), []);
+    rig
+}
+
+/// A table in the middle of a shrink, with chains.
+fn shrinking() -> Rig {
+    let mut rig = Rig::with(LoadFactor::default(), 50, crowded);
+    (0..110).for_each(|number| rig.insert(&key(number), number));
+    while rig.table.growing() {
+        rig.insert(&key(0), 0);
+    }
+    rig.table.replay_growth(&rig.host, Growth::Shrink).unwrap();
+    rig.insert(&key(0), 0);
+    assert!(rig.table.growing());
     assert_eq!(rig.faults(), []);
     rig
 }
@@ -49,6 +63,9 @@ fn exercise(rig: &mut Rig) -> usize {
             note(error);
             assert!(rig.image() == image, "an error has changed nothing");
         }
+        if let Err(error) = rig.try_remove(&key(number / 2), Trigger::Live) {
+            note(error);
+        }
     }
     errors
 }
@@ -56,14 +73,19 @@ fn exercise(rig: &mut Rig) -> usize {
 #[test]
 fn links_that_lead_anywhere_are_errors() {
     for link in [1, 15, 16, 17, 60, 1_000, 1 << 20, 1 << 40, u64::MAX - 1, u64::MAX] {
-        let mut rig = growing();
-        let array = rig.table.geometry().array.clone();
-        // Every bucket of the page leads there: to a main bucket, to itself, in circles, out of bounds.
-        for bucket in 0..array.buckets() as usize + 4 {
-            array.main().damage(bucket * BUCKET_WORDS + OVERFLOW_WORD, link);
+        for make in [growing, shrinking] {
+            let mut rig = make();
+            let geometry = rig.table.geometry().clone();
+            let arrays = geometry.old.iter().map(|old| &old.array).chain([&geometry.array]);
+            // Every bucket of the page leads there: to a main bucket, to itself, in circles, out of bounds.
+            for array in arrays {
+                for bucket in 0..array.buckets() as usize + 4 {
+                    array.main().damage(bucket * BUCKET_WORDS + OVERFLOW_WORD, link);
+                }
+            }
+            assert!(!rig.faults().is_empty(), "link {link}");
+            assert!(exercise(&mut rig) > 0, "link {link}");
         }
-        assert!(!rig.faults().is_empty(), "link {link}");
-        assert!(exercise(&mut rig) > 0, "link {link}");
     }
 }
 
@@ -146,8 +168,8 @@ fn chains_that_share_their_buckets_end_the_walk() {
 #[test]
 fn random_damage_is_found_or_harmless() {
     let mut random = Random(99);
-    for _ in 0..ROUNDS {
-        let mut rig = growing();
+    for round in 0..ROUNDS {
+        let mut rig = if round % 2 == 0 { growing() } else { shrinking() };
         let geometry = rig.table.geometry().clone();
         let array =
             if random.below(2) == 0 { &geometry.array } else { &geometry.old.as_ref().unwrap().array };
@@ -184,6 +206,20 @@ fn counters_that_do_not_fit_the_arrays_are_refused() {
     assert!(refused(|counters| counters.old_next_overflow = 0));
     assert!(refused(|counters| counters.clears += 1));
     assert!(refused(|counters| counters.count = 1 << 60));
+}
+
+#[test]
+fn arrays_that_do_not_fit_their_growth_are_refused() {
+    for (rig, fits) in [(growing(), Growth::Double), (shrinking(), Growth::Shrink)] {
+        for growth in [Growth::Double, Growth::SameSize, Growth::Shrink] {
+            let (geometry, counters) = (rig.table.geometry(), rig.table.counters());
+            let old = &geometry.old.as_ref().unwrap().array;
+            let old = Some(Old { array: old.clone(), growth });
+            let parts = Geometry { array: geometry.array.clone(), old, clears: geometry.clears };
+            let taken = Table::from_parts(parts, counters, LoadFactor::default()).is_ok();
+            assert_eq!(taken, growth == fits, "{growth:?}");
+        }
+    }
 }
 
 #[test]

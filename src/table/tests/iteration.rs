@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::error::Error;
+use crate::format::bucket::{BUCKET_WORDS, CELLS, OVERFLOW_WORD};
 use crate::table::Walk;
 
 /// How many moments, sizes and beginnings are tried: all, or under miri, which is slow, a few.
@@ -44,6 +45,14 @@ fn yields_everything_once_at_any_moment_of_a_growth() {
             assert_eq!(seen.len() as u64, number + 1);
             assert!(seen.values().all(|&times| times == 1));
         }
+        // And of a shrink.
+        for number in (0..MOMENTS).rev() {
+            rig.remove(&key(number));
+            let seen = walk(&mut rig, number.wrapping_mul(0x9e37_79b9_7f4a_7c15), |_, _| {});
+            assert_eq!(seen.len() as u64, number);
+            assert!(seen.values().all(|&times| times == 1));
+        }
+        assert!(rig.table.geometry().array.b() <= 1);
     }
 }
 
@@ -87,6 +96,62 @@ fn what_is_present_throughout_appears_exactly_once() {
             }
             assert!(seen.keys().all(|seen| ever.iter().any(|&number| key(number) == seen[..])));
         }
+    }
+}
+
+#[test]
+fn what_is_present_throughout_appears_exactly_once_in_growths_of_every_kind() {
+    for hash in [spread, crowded] {
+        let mut kinds = std::collections::HashSet::new();
+        for before in (0..60).step_by(BEGINNINGS_APART) {
+            // From every stage of a shrink on, through growths of any kind one after the other.
+            let mut rig = filled(200, hash);
+            let mut random = Random(before + 1);
+            rig.table.replay_growth(&rig.host, super::super::Growth::Shrink).ok();
+            (0..before).for_each(|number| rig.insert(&key(number), 1));
+            let seen = walk(&mut rig, random.next(), |rig, step| {
+                // Even keys stay, odd ones go, new ones come and go.
+                for _ in 0..random.below(12) {
+                    rig.grow_at_random(&mut random);
+                    kinds.extend(rig.table.geometry().old.as_ref().map(|old| old.growth as u8));
+                    match random.below(4) {
+                        0 => rig.remove(&key(random.below(200) | 1)),
+                        1 => rig.insert(&key(random.below(100) * 2), 1_000 + step),
+                        2 => rig.insert(&key(1_000_000 + random.below(50)), step),
+                        _ => rig.remove(&key(1_000_000 + random.below(50))),
+                    }
+                }
+            });
+            rig.verify();
+            for number in 0..200 {
+                let times = seen.get(&key(number)[..]).copied().unwrap_or(0);
+                assert!(times == 1 || number % 2 == 1 && times == 0, "key {number}: {times} times");
+            }
+        }
+        assert_eq!(kinds.len(), 3);
+    }
+}
+
+#[test]
+fn a_broken_chain_of_a_pair_hides_only_itself() {
+    for broken in [0, 1] {
+        let mut rig = filled(200, spread);
+        while rig.table.growing() {
+            rig.insert(&key(0), 0);
+        }
+        let array = rig.table.geometry().array.clone();
+        rig.table.replay_growth(&rig.host, super::super::Growth::Shrink).unwrap();
+        // All eight cells in use, so that the walk wants to go on behind them.
+        let chain = |main| super::super::chain(&array, main).unwrap();
+        let is_full =
+            |main: &u64| chain(*main).len() == 1 && chain(*main)[0].tophash.filled().count() == CELLS;
+        let half = array.buckets() / 2;
+        let main = (broken * half..(broken + 1) * half).find(is_full).unwrap();
+        array.main().damage(main as usize * BUCKET_WORDS + OVERFLOW_WORD, 1 << 30);
+        let mut walk = Walk::new(rig.table.geometry(), 0);
+        let steps = std::iter::from_fn(|| walk.next(|| rig.host.published(), &rig.records));
+        let (entries, errors): (Vec<_>, Vec<_>) = steps.partition(Result::is_ok);
+        assert_eq!((entries.len(), errors.len()), (200, 1), "bucket {main}");
     }
 }
 

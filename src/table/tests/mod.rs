@@ -5,6 +5,7 @@ mod damage;
 mod growth;
 mod iteration;
 mod model;
+mod shrink;
 
 use std::sync::Arc;
 
@@ -38,7 +39,8 @@ impl Rig {
         let main = host.reserve(Array::<HeapPages>::main_bytes(b)).unwrap();
         let geometry = Geometry { array: Arc::new(Array::new(b, main)), old: None, clears: 0 };
         let counters = Counters { next_overflow: 1 << b, ..Counters::default() };
-        let table = Table::from_parts(geometry, counters, load_factor).unwrap();
+        let mut table = Table::from_parts(geometry, counters, load_factor).unwrap();
+        table.keep_room_for(capacity);
         let rig = Rig { host, records: HeapRecords::default(), table, model: HashMap::new(), hash };
         rig.publish();
         rig
@@ -66,15 +68,33 @@ impl Rig {
     }
 
     fn remove(&mut self, key: &[u8]) {
+        let removed = self.try_remove(key, Trigger::Live).unwrap();
+        assert_eq!(removed.map(|(value, _)| value), self.model.remove(key));
+    }
+
+    /// The value of what was removed, and the growth that the removal began with.
+    fn try_remove(&mut self, key: &[u8], trigger: Trigger) -> Result<Option<(u64, Option<super::Growth>)>> {
         let hash = (self.hash)(key);
-        let (spot, found) = self.table.locate(&self.records, hash, key).unwrap();
-        let expected = self.model.remove(key);
-        assert_eq!(found.as_ref().map(|record| record.value), expected);
-        if found.is_some() {
-            let plan = self.table.prepare_remove(&self.host, &self.records, hash, spot).unwrap();
-            self.host.carrying_out.store(true, Relaxed);
-            self.table.remove(&self.host, plan, hash);
-            self.host.carrying_out.store(false, Relaxed);
+        let (spot, found) = self.table.locate(&self.records, hash, key)?;
+        let Some(found) = found else { return Ok(None) };
+        let plan = self.table.prepare_remove(&self.host, &self.records, hash, spot, trigger)?;
+        let growth = plan.growth();
+        self.host.carrying_out.store(true, Relaxed);
+        self.table.remove(&self.host, plan, hash);
+        self.host.carrying_out.store(false, Relaxed);
+        Ok(Some((found.value, growth)))
+    }
+
+    /// Begins a growth of any kind at random, where none is under way.
+    fn grow_at_random(&mut self, random: &mut Random) {
+        let b = self.table.geometry().array.b();
+        let growth = match random.below(3) {
+            0 if b > 0 => super::Growth::Shrink,
+            1 if b < 10 => super::Growth::Double,
+            _ => super::Growth::SameSize,
+        };
+        if !self.table.growing() {
+            self.table.replay_growth(&self.host, growth).unwrap();
         }
     }
 
@@ -118,9 +138,9 @@ impl Rig {
             clears: geometry.clears,
         };
         let load_factor = self.table.load_factor;
-        let split_bits = self.table.split_bits;
+        let (split_bits, least_b) = (self.table.split_bits, self.table.least_b);
         self.table = Table::from_parts(reopened, self.table.counters(), load_factor).unwrap();
-        self.table.split_bits = split_bits;
+        (self.table.split_bits, self.table.least_b) = (split_bits, least_b);
         self.publish();
     }
 }

@@ -1,6 +1,7 @@
 //! Random operations against `std`'s map.
 
 use super::*;
+use crate::table::Growth;
 
 /// Under miri, which is slow, there are fewer steps.
 const FEWER: u64 = if cfg!(miri) { 20 } else { 1 };
@@ -17,13 +18,14 @@ fn random_operations(hash: fn(&[u8]) -> Hash, keys: u64, steps: u64, seed: u64, 
     rig
 }
 
-/// Phases of mostly inserting and mostly removing take turns, so that the table grows, empties and fills.
+/// Phases of mostly inserting, mostly removing, and removing alone take turns, so that the table grows, empties, fills
+/// and shrinks.
 fn operate(rig: &mut Rig, keys: u64, steps: u64, seed: u64, mut after: impl FnMut(&mut Rig, u64)) {
     let mut random = Random(seed);
     for step in 0..steps / FEWER {
-        let filling = (step / (2 * keys)).is_multiple_of(2);
+        let phase = step / (2 * keys) % 4;
         let key = key(random.below(keys));
-        if random.below(10) < if filling { 8 } else { 3 } {
+        if random.below(10) < [8, 3, 8, 0][phase as usize] {
             rig.insert(&key, step);
         } else {
             rig.remove(&key);
@@ -36,6 +38,19 @@ fn operate(rig: &mut Rig, keys: u64, steps: u64, seed: u64, mut after: impl FnMu
 fn agrees_with_a_model_at_every_evacuation_step() {
     for seed in 1..=if cfg!(miri) { 2 } else { 8 } {
         random_operations(spread, 700, 6000, seed, 50);
+    }
+}
+
+#[test]
+fn agrees_with_a_model_through_growths_of_every_kind() {
+    for (hash, keys) in [(spread as fn(&[u8]) -> Hash, 500), (crowded, 200), (one_bucket, 60)] {
+        let mut rig = Rig::with(LoadFactor::default(), 0, hash);
+        let mut choices = Random(keys);
+        operate(&mut rig, keys, 5000, keys, |rig, step| {
+            rig.grow_at_random(&mut choices);
+            assert_eq!(rig.faults(), [], "step {step} of {keys} keys");
+        });
+        rig.verify();
     }
 }
 
@@ -82,21 +97,24 @@ fn a_table_reopened_after_every_step_is_cell_for_cell_the_same() {
 #[test]
 fn a_removal_needs_no_page_that_its_plan_has_not_touched() {
     // Chains that go from one page to another; the rig fails at a first touch in phase two.
-    let mut rig = Rig::with(LoadFactor::default(), 832, spread);
-    for number in 0..832 {
-        rig.insert(&key(number), number);
+    for least_b in [7, 0] {
+        let mut rig = Rig::with(LoadFactor::default(), 832, spread);
+        for number in 0..832 {
+            rig.insert(&key(number), number);
+        }
+        rig.table.least_b = least_b;
+        for number in (0..832).step_by(if cfg!(miri) { 64 } else { 1 }) {
+            rig.reopen();
+            rig.remove(&key(number));
+        }
+        rig.verify();
     }
-    for number in (0..832).step_by(if cfg!(miri) { 64 } else { 1 }) {
-        rig.reopen();
-        rig.remove(&key(number));
-    }
-    rig.verify();
 }
 
 #[test]
 fn a_replay_that_obeys_the_log_repeats_the_table_cell_for_cell() {
     enum Logged {
-        Grow(super::super::Growth),
+        Grow(Growth),
         Put([u8; 8], u64),
         Remove([u8; 8]),
     }
@@ -105,15 +123,22 @@ fn a_replay_that_obeys_the_log_repeats_the_table_cell_for_cell() {
     let mut log = Vec::new();
     for value in 0..6000 / FEWER {
         let key = key(random.below(800));
-        if random.below(3) > 0 {
+        let emptying = value * FEWER / 1500 % 2 == 1;
+        if !emptying && random.below(3) > 0 {
             log.extend(live.try_insert(&key, value, Trigger::Live).unwrap().map(Logged::Grow));
             live.model.insert(key.to_vec(), value);
             log.push(Logged::Put(key, value));
         } else {
-            live.remove(&key);
-            log.push(Logged::Remove(key));
+            let removed = live.try_remove(&key, Trigger::Live).unwrap();
+            assert_eq!(removed.map(|(value, _)| value), live.model.remove(&key[..]));
+            if let Some((_, growth)) = removed {
+                log.extend(growth.map(Logged::Grow));
+                log.push(Logged::Remove(key));
+            }
         }
     }
+    let shrinks = log.iter().filter(|logged| matches!(logged, Logged::Grow(Growth::Shrink))).count();
+    assert!(shrinks > 1, "{shrinks} shrinks");
     // Another load factor would grow at other times, if the replay asked it.
     let mut replayed = Rig::with(LoadFactor::new(4.0).unwrap(), 0, spread);
     for record in log {
@@ -123,7 +148,10 @@ fn a_replay_that_obeys_the_log_repeats_the_table_cell_for_cell() {
                 assert_eq!(replayed.try_insert(&key, value, Trigger::Replay).unwrap(), None);
                 replayed.model.insert(key.to_vec(), value);
             }
-            Logged::Remove(key) => replayed.remove(&key),
+            Logged::Remove(key) => {
+                let removed = replayed.try_remove(&key, Trigger::Replay).unwrap();
+                assert_eq!(removed, Some((replayed.model.remove(&key[..]).unwrap(), None)));
+            }
         }
     }
     assert!(live.image() == replayed.image());

@@ -64,10 +64,12 @@ pub type Watch = Arc<dyn Fn(&SimDisk, &Call, Progress) + Send + Sync>;
 pub struct Sights {
     pub doublings: usize,
     pub same_size_growths: usize,
+    pub shrinks: usize,
     pub checkpoints: usize,
     /// Checkpoints while a growth was under way, by its kind.
     pub in_doubling: usize,
     pub in_same_size_growth: usize,
+    pub in_shrink: usize,
     pub overflow_chunks: usize,
     pub log_segments: usize,
     pub recovered: usize,
@@ -85,6 +87,8 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// A table that shrinks as far as one can.
+    pub const SMALLEST: Setup = Setup { capacity: 0, ..Setup::ORDINARY };
     /// A table that grows soon.
     pub const ORDINARY: Setup = Setup { capacity: 30, index_memory_limit: None, immediate: false };
     /// What is acknowledged is durable.
@@ -221,6 +225,7 @@ impl Program {
                 match self.store().growth().expect("growth").kind {
                     Some(GrowthKind::Double) => self.sights.in_doubling += 1,
                     Some(GrowthKind::SameSize) => self.sights.in_same_size_growth += 1,
+                    Some(GrowthKind::Shrink) => self.sights.in_shrink += 1,
                     None => {}
                 }
                 self.store().checkpoint().expect("checkpoint");
@@ -265,6 +270,7 @@ impl Program {
         if growth != self.last_growth {
             self.sights.doublings += usize::from(growth == Some(GrowthKind::Double));
             self.sights.same_size_growths += usize::from(growth == Some(GrowthKind::SameSize));
+            self.sights.shrinks += usize::from(growth == Some(GrowthKind::Shrink));
             self.last_growth = growth;
         }
         self.note_shape();

@@ -230,6 +230,36 @@ pub fn short_life() -> Vec<Step> {
     script.end()
 }
 
+/// A table that grows and shrinks, with checkpoints in the midst of both, and clean and unclean ends in a shrink.
+pub fn shrinking_life() -> Vec<Step> {
+    let mut script = Script::default();
+    let keys = script.insert_new(60, 20);
+    script.checkpoint();
+    // From 16 buckets to 8: twelve entries are less than an eighth of what 16 take.
+    keys[..49].iter().for_each(|key| script.remove(key));
+    script.checkpoint();
+    script.remove(&keys[49]);
+    script.sync();
+    script.insert(&keys[59], ORDINARY);
+    script.push(Step::Kill);
+    script.remove(&keys[50]);
+    script.checkpoint();
+    // And on, one after the other, to a single bucket.
+    keys[51..55].iter().for_each(|key| script.remove(key));
+    script.push(Step::Reopen);
+    keys[55..58].iter().for_each(|key| script.remove(key));
+    script.sync();
+    let more = script.insert_new(30, 9);
+    more[..27].iter().for_each(|key| script.remove(key));
+    script.push(Step::PowerCut(1));
+    let last = script.insert_new(20, 7);
+    script.sync();
+    last[..18].iter().for_each(|key| script.remove(key));
+    script.checkpoint();
+    script.insert_new(3, 2);
+    script.end()
+}
+
 /// The least that has a clean end and an unclean one, with a fresh segment behind it.
 pub fn tiny_life() -> Vec<Step> {
     let mut script = Script::default();

@@ -25,6 +25,8 @@ enum Habit {
     Churn,
     /// Replaces what is there.
     Replace,
+    /// Removes what earlier sessions left, so that the table is halved again and again.
+    Empty,
 }
 
 /// A session of a store: how it is opened, and its steps, which do not end by themselves.
@@ -60,7 +62,8 @@ impl Session {
             durability,
             background: dice.below(4) > 0,
             checkpoint_bytes: [None, None, Some(20_000), Some(200_000)][dice.below(4) as usize],
-            habit: [Habit::Fill, Habit::Fill, Habit::Churn, Habit::Replace][dice.below(4) as usize],
+            habit: [Habit::Fill, Habit::Fill, Habit::Churn, Habit::Replace, Habit::Empty]
+                [dice.below(5) as usize],
             syncs: [0, 4000, 600, 60][dice.below(4) as usize],
             checkpoints: [0, 0, 5000, 700][dice.below(4) as usize],
             closes_after: dice.one_in(6).then(|| below_a_power_of_two(&mut dice, 12)),
@@ -142,6 +145,7 @@ impl Steps<'_> {
             Habit::Fill => (13, 1),
             Habit::Churn => (7, 2),
             Habit::Replace => (2, 11),
+            Habit::Empty => (0, 1),
         };
         let step = self.dice.below(16);
         if step < new {

@@ -116,7 +116,8 @@ impl Writer {
             9..=13 => self.replace(),
             14..=17 => self.remove(),
             18..=20 => self.insert_large(),
-            21 => self.fill_and_empty_a_chain(),
+            21 if self.dice.one_in(2) => self.fill_and_empty_a_chain(),
+            21 => self.empty(),
             22..=24 => self.script.sync(),
             25 => self.script.push(Step::CloseHandle),
             26..=29 => self.script.checkpoint(),
@@ -149,6 +150,19 @@ impl Writer {
         for _ in 0..self.dice.between(1, 5) {
             let key = self.known_key();
             self.script.remove(&key);
+        }
+    }
+
+    /// Nearly everything goes, and the table shrinks.
+    fn empty(&mut self) {
+        let left = self.dice.below(6) as usize;
+        let removed = self.keys.len().saturating_sub(left);
+        let keys: Vec<Key> = self.keys.drain(..removed).collect();
+        for key in keys {
+            self.script.remove(&key);
+            if self.dice.one_in(12) {
+                self.script.checkpoint();
+            }
         }
     }
 

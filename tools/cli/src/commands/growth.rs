@@ -1,4 +1,4 @@
-//! `tophash growth`: how far a growth is.
+//! `tophash growth`: how far a growth is, or a shrink.
 
 use std::path::PathBuf;
 
@@ -30,12 +30,13 @@ impl Growth {
 }
 
 /// `1,024 of 4,096 old buckets evacuated (25.0 %)`.
-pub fn progress(nevacuate: u64, old_buckets: u64) -> String {
+pub fn progress(nevacuate: u64, old_buckets: u64, shrinking: bool) -> String {
+    let evacuated = evacuated(nevacuate, shrinking);
     format!(
         "{} of {} evacuated ({})",
-        output::count(nevacuate),
+        output::count(evacuated),
         output::count_of(old_buckets, "old bucket"),
-        output::percent(nevacuate, old_buckets)
+        output::percent(evacuated, old_buckets)
     )
 }
 
@@ -44,6 +45,7 @@ fn as_json(growth: &Report) -> Value {
         None => Value::Null,
         Some(GrowthKind::Double) => "double".into(),
         Some(GrowthKind::SameSize) => "same_size".into(),
+        Some(GrowthKind::Shrink) => "shrink".into(),
     };
     json!({
         "b": growth.b,
@@ -51,6 +53,7 @@ fn as_json(growth: &Report) -> Value {
         "buckets_offset": growth.buckets_offset,
         "growing": growth.kind.is_some(),
         "same_size_grow": growth.kind == Some(GrowthKind::SameSize),
+        "shrinking": growth.kind == Some(GrowthKind::Shrink),
         "kind": kind,
         "old_buckets": growth.old_buckets,
         "oldbuckets_offset": growth.oldbuckets_offset,
@@ -71,12 +74,20 @@ fn as_text(growth: &Report, file: &str) -> String {
     let (name, does) = match kind {
         GrowthKind::Double => ("doubling", "each old bucket is split in two"),
         GrowthKind::SameSize => ("same size", "the chains are packed densely"),
+        GrowthKind::Shrink => ("shrinking", "two old buckets become one"),
     };
     sheet.line("old buckets", output::count(growth.old_buckets), place(growth.oldbuckets_offset));
     sheet.line("nevacuate", output::count(growth.nevacuate), "old buckets below this one are evacuated");
     sheet.line("growth", name, does);
-    let bar = output::bar(growth.nevacuate, growth.old_buckets, BAR_CHARS);
-    format!("{sheet}\n  {bar}\n  {}\n", progress(growth.nevacuate, growth.old_buckets))
+    let shrinking = kind == GrowthKind::Shrink;
+    let bar = output::bar(evacuated(growth.nevacuate, shrinking), growth.old_buckets, BAR_CHARS);
+    format!("{sheet}\n  {bar}\n  {}\n", progress(growth.nevacuate, growth.old_buckets, shrinking))
+}
+
+/// Old buckets that are evacuated at least. While the table shrinks, each takes the one with it that lies half the old
+/// array further on.
+fn evacuated(nevacuate: u64, shrinking: bool) -> u64 {
+    if shrinking { 2 * nevacuate } else { nevacuate }
 }
 
 /// Where an array lies; one that began after the last checkpoint has no place in the file yet.

@@ -55,6 +55,7 @@ fn as_json(stats: &Report) -> Value {
         "miss_probe": stats.miss_probe,
         "growing": stats.growing,
         "same_size_grow": stats.same_size_grow,
+        "shrinking": stats.shrinking,
         "old_buckets": stats.old_buckets,
         "nevacuate": stats.nevacuate,
         "chain_lengths": stats.chain_lengths,
@@ -82,12 +83,13 @@ fn table(stats: &Report, file: &str) -> Sheet {
         output::count(stats.overflow_buckets),
         format!("noverflow {}", output::count(stats.noverflow.into())),
     );
-    let growth = match (stats.growing, stats.same_size_grow) {
-        (false, _) => "none",
-        (true, false) => "doubling",
-        (true, true) => "same size",
+    let growth = match stats {
+        Report { growing: false, .. } => "none",
+        Report { same_size_grow: true, .. } => "same size",
+        Report { shrinking: true, .. } => "shrinking",
+        _ => "doubling",
     };
-    let progress = growth::progress(stats.nevacuate, stats.old_buckets);
+    let progress = growth::progress(stats.nevacuate, stats.old_buckets, stats.shrinking);
     sheet.line("growth", growth, if stats.growing { progress } else { String::new() });
     sheet
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Dir, UNICODE_ENTRIES, crashed_in_growth};
+use crate::support::{Dir, UNICODE_ENTRIES, crashed_in_growth, crashed_in_shrink};
 
 fn assert_keys(report: &Value, keys: &[&str]) {
     for key in keys {
@@ -29,6 +29,7 @@ fn stats_has_the_keys_of_the_design() {
             "miss_probe",
             "growing",
             "same_size_grow",
+            "shrinking",
             "old_buckets",
             "nevacuate",
             "chain_lengths",
@@ -156,6 +157,26 @@ fn a_growth_that_was_cut_short_shows() {
     let stats = dir.run(["stats", "crashed.tophash", "--json"]).ok_json();
     assert_eq!((&stats["count"], &stats["recovered"]), (&entries.into(), &true.into()));
     assert_eq!(dir.run(["info", "crashed.tophash", "--json"]).ok_json()["writing"], true);
+}
+
+#[test]
+fn a_shrink_that_was_cut_short_shows() {
+    let dir = Dir::new();
+    crashed_in_shrink(&dir, "crashed.tophash");
+    let growth = dir.run(["growth", "crashed.tophash", "--json"]).ok_json();
+    assert_eq!((&growth["kind"], &growth["shrinking"]), (&"shrink".into(), &true.into()));
+    let (done, of) = (growth["nevacuate"].as_u64().unwrap(), growth["old_buckets"].as_u64().unwrap());
+    assert!(0 < done && 2 * done < of, "{growth}");
+    assert_eq!(growth["old_buckets"].as_u64().unwrap(), 2 * growth["buckets"].as_u64().unwrap());
+    let text = dir.run(["growth", "crashed.tophash"]).ok_text();
+    for expected in ["shrinking", "two old buckets become one", &format!("{} of {of} old buckets", 2 * done)]
+    {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+    let stats = dir.run(["stats", "crashed.tophash", "--json"]).ok_json();
+    assert_eq!((&stats["shrinking"], &stats["same_size_grow"]), (&true.into(), &false.into()));
+    assert!(dir.run(["stats", "crashed.tophash"]).ok_text().contains("shrinking"));
+    dir.run(["verify", "crashed.tophash"]).ok();
 }
 
 #[test]

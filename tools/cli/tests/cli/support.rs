@@ -146,6 +146,19 @@ pub fn crashed_in_growth(dir: &Dir, name: &str) -> u64 {
     entries
 }
 
+/// The same while the table shrinks.
+pub fn crashed_in_shrink(dir: &Dir, name: &str) {
+    let store = tophash::Options::new().background(false).open(dir.path("living.tophash")).unwrap();
+    (0..2_000).for_each(|n| drop(store.insert(format!("key {n}"), "value").unwrap()));
+    let removed = (0..2_000).take_while(|n| {
+        store.remove(format!("key {n}")).unwrap();
+        let growth = store.growth().unwrap();
+        !(growth.kind == Some(tophash::report::GrowthKind::Shrink) && growth.nevacuate > 9)
+    });
+    assert!(removed.count() < 1_999, "there is a shrink");
+    fs::copy(dir.path("living.tophash"), dir.path(name)).unwrap();
+}
+
 /// Changes one byte where `bytes` begin in a file.
 pub fn damage(path: &Path, bytes: &[u8]) {
     let mut file = fs::read(path).unwrap();

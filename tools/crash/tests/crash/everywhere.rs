@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tophash_crash::crashes::{Attack, Look};
 use tophash_crash::life::Life;
 use tophash_crash::program::Setup;
-use tophash_crash::script::{short_life, whole_life};
+use tophash_crash::script::{short_life, shrinking_life, whole_life};
 use tophash_crash::tally::Tally;
 
 fn attack_on_a_whole_life() -> Attack {
@@ -49,6 +49,24 @@ fn crashes_at_every_call_second_half() {
 fn attack_on_a_short_life(setup: Setup, part: (u64, u64)) -> Attack {
     let close = Look { cuts: 12, kills: 4 };
     Attack { script: short_life(), setup, close, part, ..attack_on_a_whole_life() }
+}
+
+fn attack_on_a_shrinking_life() -> Attack {
+    let close = Look { cuts: 12, kills: 4 };
+    Attack {
+        script: shrinking_life(),
+        setup: Setup::SMALLEST,
+        close,
+        part: (0, 1),
+        ..attack_on_a_whole_life()
+    }
+}
+
+#[test]
+fn crashes_at_every_call_of_a_shrinking_life() {
+    let (_, sights) = attack_on_a_shrinking_life().undisturbed();
+    assert!(sights.shrinks >= 5 && sights.in_shrink >= 2, "{sights:?}");
+    crash_everywhere("shrinking life", attack_on_a_shrinking_life());
 }
 
 #[test]

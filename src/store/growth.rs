@@ -1,0 +1,65 @@
+//! Growths as the log has them: the record that says that one begins (D15), and the room for it.
+
+use crate::error::{Error, Result};
+use crate::file::log::writer::{LogWriter, Purpose};
+use crate::file::pages::IndexPages;
+use crate::format::bucket::Hash;
+use crate::format::record::{Frame, GROW_DOUBLE, GROW_SAME_SIZE, GROW_SHRINK, GROW_VALUE_BYTES, Kind};
+use crate::mutants::{Mutant, kept};
+use crate::seam::Records;
+use crate::store::core::{Core, Writer};
+use crate::table::{Growth, Plan, Spot, Trigger};
+
+/// The record of the growth that a change begins with, if it begins with one.
+pub(super) struct GrowthRecord(Option<(Frame, [u8; GROW_VALUE_BYTES])>);
+
+impl GrowthRecord {
+    pub(super) fn of(plan: &Plan<IndexPages>) -> Result<Self> {
+        let Some(growth) = plan.growth() else { return Ok(GrowthRecord(None)) };
+        let word = match growth {
+            Growth::Double => GROW_DOUBLE,
+            Growth::SameSize => GROW_SAME_SIZE,
+            Growth::Shrink => GROW_SHRINK,
+        };
+        Ok(GrowthRecord(Some((Frame::new(Kind::Grow, 0, GROW_VALUE_BYTES)?, word.to_le_bytes()))))
+    }
+
+    /// Bytes of the log that it needs before the change's own record.
+    pub(super) fn bytes(&self) -> u64 {
+        match &self.0 {
+            Some((frame, _)) if kept(Mutant::RoomForGrowthRecord) => frame.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Appends it, room for it having been secured.
+    pub(super) fn append(&self, log: &mut LogWriter) {
+        if let Some((frame, value)) = &self.0 {
+            log.append(frame, &[], value);
+        }
+    }
+}
+
+impl Core {
+    /// Prepares a removal, and secures the log space for it. A shrink that can't be had is put off: so is one that would
+    /// take from the reserve, which is there for removals alone (D9, D18).
+    pub(super) fn prepare_removal<R: Records>(
+        &self,
+        writer: &mut Writer,
+        records: &R,
+        hash: Hash,
+        spot: Spot,
+        record_bytes: u64,
+    ) -> Result<(Plan<IndexPages>, GrowthRecord)> {
+        let plan = writer.table.prepare_remove(self, records, hash, spot, Trigger::Live)?;
+        let start = GrowthRecord::of(&plan)?;
+        let purpose = if plan.growth().is_some() { Purpose::Add } else { Purpose::Free };
+        match writer.log()?.secure(start.bytes() + record_bytes, purpose) {
+            Err(Error::NoSpace { .. }) if plan.growth().is_some() && kept(Mutant::ShrinkPutOff) => {}
+            secured => return secured.map(|()| (plan, start)),
+        }
+        let plan = writer.table.prepare_remove(self, records, hash, spot, Trigger::Replay)?;
+        writer.log()?.secure(record_bytes, Purpose::Free)?;
+        Ok((plan, GrowthRecord(None)))
+    }
+}
