@@ -244,8 +244,10 @@ pub fn shrinking_life() -> Vec<Step> {
     script.push(Step::Kill);
     script.remove(&keys[50]);
     script.checkpoint();
-    // And on, one after the other, to a single bucket.
-    keys[51..55].iter().for_each(|key| script.remove(key));
+    // And on to four and to two, one after the other.
+    keys[51..54].iter().for_each(|key| script.remove(key));
+    script.checkpoint();
+    script.remove(&keys[54]);
     script.push(Step::Reopen);
     keys[55..58].iter().for_each(|key| script.remove(key));
     script.sync();

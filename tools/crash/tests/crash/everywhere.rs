@@ -65,7 +65,7 @@ fn attack_on_a_shrinking_life() -> Attack {
 #[test]
 fn crashes_at_every_call_of_a_shrinking_life() {
     let (_, sights) = attack_on_a_shrinking_life().undisturbed();
-    assert!(sights.shrinks >= 5 && sights.in_shrink >= 2, "{sights:?}");
+    assert!(sights.shrinks >= 3 && sights.in_shrink >= 2, "{sights:?}");
     crash_everywhere("shrinking life", attack_on_a_shrinking_life());
 }
 

@@ -52,6 +52,8 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { rule: "C4", weakened: "table: store of a link | Release", outcome: Noticed("chunk") },
     Rule { rule: "C4", weakened: "table: load of a link | Acquire", outcome: Noticed("chunk") },
     Rule { rule: "C7", weakened: "table: store of a mark | Release", outcome: Noticed("evacuate-walk") },
+    Rule { rule: "C6", weakened: "table: store of a mark | Release", outcome: Noticed("shrink") },
+    Rule { rule: "C6", weakened: "table: store of a mark | Release", outcome: Noticed("shrink-walk") },
     Rule { rule: "C5", weakened: "table: store of the geometry | Release", outcome: Noticed("clear") },
     Rule {
         rule: "C1",

@@ -84,8 +84,11 @@ impl Writer {
         let hash = hash(key);
         let (spot, found) = self.table.locate(&*self.records, hash, &[key]).unwrap();
         found?;
-        let plan = self.table.prepare_remove(&*self.host, &*self.records, hash, spot).unwrap();
+        let plan = self.table.prepare_remove(&*self.host, &*self.records, hash, spot, Trigger::Live).unwrap();
+        TALLY[0].fetch_add(u64::from(plan.growth().is_some()), Relaxed);
+        let grew = self.table.growing();
         self.table.remove(&*self.host, plan, hash);
+        TALLY[1].fetch_add(u64::from(grew && !self.table.growing()), Relaxed);
         self.values.remove(&key)
     }
 
@@ -106,7 +109,9 @@ impl Writer {
                 (0..KEYS).for_each(|key| histories.note(0, key, begin, Action::Clear));
             }
             1..10 if !self.table.growing() => {
-                let growth = [Growth::SameSize, Growth::Double][thread_rng().gen_range(0..2)];
+                let kinds = [Growth::SameSize, Growth::Double, Growth::Shrink];
+                let smallest = self.table.geometry().array.b() == 0;
+                let growth = kinds[thread_rng().gen_range(0..if smallest { 2 } else { 3 })];
                 TALLY[0].fetch_add(1, Relaxed);
                 self.table.replay_growth(&*self.host, growth).unwrap();
                 self.host.finish();

@@ -1,9 +1,10 @@
-//! Growths that begin where there is hardly room.
+//! Growths and shrinks that begin where there is hardly room.
 
 use tophash::Store;
+use tophash::report::GrowthKind;
 use tophash::sim::{CallKind, Crash, Failure, Fault, SimDisk, When};
 
-use super::{Verdict, holds, insert, open};
+use super::{Verdict, holds, insert, key, open};
 use crate::life::shape;
 use crate::program::Setup;
 use crate::script::ORDINARY;
@@ -46,26 +47,88 @@ pub fn that_can_not_be_had(dice: &mut Dice) -> Verdict {
     holds(&store, full + 5)
 }
 
+/// A store of 16 buckets that the next removal makes shrink: an eighth of what they take is left, from number 0 on.
+fn sparse_table(disk: &SimDisk) -> Result<(Store, u64), String> {
+    let store = open(disk, Setup::SMALLEST)?;
+    let told = |error: tophash::Error| error.to_string();
+    (0..90).try_for_each(|n| insert(&store, n, 8)).map_err(told)?;
+    (13..90).try_for_each(|n| store.remove(key(n)).map(drop)).map_err(told)?;
+    match store.growth().map_err(told)? {
+        growth if growth.b == 4 && growth.kind.is_none() => Ok((store, 13)),
+        growth => Err(format!("another table than expected: {growth:?}")),
+    }
+}
+
+fn is_shrinking(store: &Store) -> Result<bool, String> {
+    let growth = store.growth().map_err(|error| error.to_string())?;
+    Ok(growth.kind == Some(GrowthKind::Shrink))
+}
+
+/// A shrink that can't be afforded is put off, and the entry is removed; it comes when there is room.
+pub fn a_shrink_that_can_not_be_had(dice: &mut Dice) -> Verdict {
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let (store, entries) = sparse_table(&disk)?;
+    disk.fail(Fault { when: When::From(0), kind: Some(CallKind::Map), failure: Failure::NoSpace });
+    let removed = dice.between(1, 4);
+    for n in entries - removed..entries {
+        store.remove(key(n)).map_err(|error| format!("removing while a shrink can't be had: {error}"))?;
+    }
+    // What a replay makes of it: the shrink is not in the log.
+    let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
+    if shape(&open(&after, Setup::SMALLEST)?).ok() != shape(&store).ok() {
+        return Err("a replay makes another table of it".into());
+    }
+    disk.heal();
+    store.remove(key(entries - removed - 1)).map_err(|error| format!("healed: {error}"))?;
+    if !is_shrinking(&store)? {
+        return Err("the shrink that was put off does not come".into());
+    }
+    holds(&store, entries - removed - 1)
+}
+
+/// Fills the log's segment by putting keys 0 and 1, up to so many bytes.
+fn fill_segment(store: &Store, left: u64) -> Verdict {
+    let told = |error: tophash::Error| error.to_string();
+    let log = || -> Result<(u64, u64), String> {
+        let extents = store.info().map_err(told)?.extents;
+        let log =
+            extents.iter().find(|extent| extent.what.contains("log segment")).ok_or("no log segment")?;
+        Ok((log.used_bytes, log.bytes))
+    };
+    const PROBE: u64 = 304;
+    let before = log()?.0;
+    insert(store, 0, PROBE as usize).map_err(told)?;
+    let (used, bytes) = log()?;
+    let overhead = used - before - PROBE;
+    insert(store, 1, (bytes - used - left - overhead) as usize).map_err(told)
+}
+
+/// The record of a shrink and that of the removal that starts it, where a segment has room for hardly one of them.
+pub fn a_shrink_at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let (store, entries) = sparse_table(&disk)?;
+    fill_segment(&store, dice.between(1, 9) * 8)?;
+    store.remove(key(entries - 1)).map_err(|error| error.to_string())?;
+    if !is_shrinking(&store)? {
+        return Err("there is room for a shrink, and none begins".into());
+    }
+    let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
+    let (again, shape_before) = (open(&after, Setup::SMALLEST)?, shape(&store).ok());
+    drop(store);
+    if shape(&again).ok() != shape_before {
+        return Err("a replay makes another table of it".into());
+    }
+    holds(&again, entries - 1)
+}
+
 /// The record of a growth and that of the entry that starts it, where a segment has room for hardly one of them.
 pub fn at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
     let store = open(&disk, Setup { capacity: 50, ..Setup::ORDINARY })?;
     let full = full_table(&store)?;
     let io = |error: tophash::Error| error.to_string();
-    let log = || -> Result<(u64, u64), String> {
-        let extents = store.info().map_err(io)?.extents;
-        let log =
-            extents.iter().find(|extent| extent.what.contains("log segment")).ok_or("no log segment")?;
-        Ok((log.used_bytes, log.bytes))
-    };
-    (0..full - 2).try_for_each(|n| insert(&store, n, ORDINARY)).map_err(io)?;
-    const PROBE: u64 = 304;
-    let before = log()?.0;
-    insert(&store, full - 2, PROBE as usize).map_err(io)?;
-    let (used, bytes) = log()?;
-    let overhead = used - before - PROBE;
-    let left = dice.between(1, 14) * 8;
-    insert(&store, full - 1, (bytes - used - left - overhead) as usize).map_err(io)?;
+    (0..full).try_for_each(|n| insert(&store, n, ORDINARY)).map_err(io)?;
+    fill_segment(&store, dice.between(1, 14) * 8)?;
     insert(&store, full, ORDINARY).map_err(io)?;
     holds(&store, full + 1)?;
     let after = disk.crash(dice.below(u64::MAX), Crash::Kill);

@@ -52,7 +52,8 @@ impl<H: Host<Pages = ModelPages>> Rig<H> {
         let hash = hash(key);
         let (spot, found) = self.table.locate(&*self.records, hash, &[key]).unwrap();
         assert!(found.is_some(), "present");
-        let plan = self.table.prepare_remove(&*self.host, &*self.records, hash, spot).unwrap();
+        let plan =
+            self.table.prepare_remove(&*self.host, &*self.records, hash, spot, Trigger::Replay).unwrap();
         self.table.remove(&*self.host, plan, hash);
     }
 

@@ -18,6 +18,8 @@ pub(super) const MODELS: &[Model] = &[
     at_length("evacuate", 2, evacuate),
     bounded("evacuate-chain", 2, 3, evacuate_chain),
     bounded("evacuate-walk", 2, 3, evacuate_walk),
+    at_length("shrink", 2, shrink),
+    bounded("shrink-walk", 2, 3, shrink_walk),
     bounded("switch", 2, 3, switch),
     at_length("clear", 2, clear),
 ];
@@ -127,6 +129,30 @@ fn evacuate_walk() {
         assert_eq!(keys, [0, 1], "what is present throughout appears exactly once");
     };
     beside(rig, [walk, |r| assert!(r.get(0) >= Some(1))], |rig| rig.put(0, 2));
+}
+
+/// Two buckets, a key in each, of a table that shrinks to one.
+fn pair() -> Rig {
+    let mut rig = Rig::new(1);
+    rig.put(0, 1);
+    rig.put(1, 1);
+    rig.grow(Growth::Shrink);
+    rig
+}
+
+/// A pair of buckets is merged while the keys of both are looked up; one of them is replaced behind it.
+fn shrink() {
+    beside(pair(), [|r| rises(r, 0, Some(1)), |r| assert_eq!(r.get(1), Some(1))], |rig| rig.put(0, 2));
+}
+
+/// An iteration goes on while the pair under it is merged.
+fn shrink_walk() {
+    let walk = |r: &Reader| {
+        let mut keys: Vec<_> = r.walk().into_iter().map(|record| record.key).collect();
+        keys.sort();
+        assert_eq!(keys, [0, 1], "what is present throughout appears exactly once");
+    };
+    beside(pair(), [walk, |r| assert_eq!(r.get(1), Some(1))], |rig| rig.put(0, 2));
 }
 
 /// A growth begins, moves its only bucket and ends.
