@@ -206,8 +206,9 @@ impl Iterator for CellSet {
         Some(cell)
     }
 
+    /// Each cell is one bit, the highest of its byte; the product's highest byte is their sum.
     fn count(self) -> usize {
-        self.0.count_ones() as usize
+        ((self.0 >> 7).wrapping_mul(LOW_BITS) >> 56) as usize
     }
 }
 

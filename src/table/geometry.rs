@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::bucket::Hash;
 use crate::seam::{Arrays, Pages};
 
-use super::array::{Array, Bucket, Chain, MAX_B};
+use super::array::{Array, Chain, MAX_B};
 
 /// How the current array relates to the old one while the table grows, or shrinks, which is a growth too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,24 +101,20 @@ impl<P> Old<P> {
 }
 
 impl<P: Pages> Old<P> {
-    /// Whether a unit has been evacuated, as its writer sees it. Readers come by between the marks of two buckets, and ask
-    /// about one of them.
-    pub(super) fn is_evacuated(&self, unit: u64) -> Result<bool> {
-        let is_marked = |bucket: Bucket<'_, P>| bucket.tophash().any_evacuated();
-        let first = Chain::at(&self.array, unit)?.bucket();
+    /// The first chain of a unit that waits to be evacuated; `None` when it has been. For the writer: readers come by
+    /// between the marks of two buckets, and ask about one of them.
+    pub(super) fn waiting(&self, unit: u64) -> Result<Option<Chain<'_, P>>> {
+        let is_marked = |chain: &Chain<'_, P>| chain.bucket().tophash().any_evacuated();
+        let first = Chain::at(&self.array, unit)?;
         if let Some(pair) = self.pair(unit) {
-            let second = Chain::at(&self.array, pair)?.bucket();
-            if is_marked(first) != is_marked(second) {
+            let second = Chain::at(&self.array, pair)?;
+            if is_marked(&first) != is_marked(&second) {
                 let expected = "an evacuation mark in both buckets of a pair or in none";
-                return Err(Error::corrupt(
-                    "bucket's tophash",
-                    second.offset(),
-                    expected,
-                    "one in one of them",
-                ));
+                let offset = second.bucket().offset();
+                return Err(Error::corrupt("bucket's tophash", offset, expected, "one in one of them"));
             }
         }
-        Ok(is_marked(first))
+        Ok(Some(first).filter(|first| !is_marked(first)))
     }
 }
 

@@ -16,13 +16,21 @@
 //! and one more, the one at `nevacuate`. An evacuated bucket keeps its cells and bears marks that say where
 //! they went. When `nevacuate` has passed the last old bucket, the old array goes.
 //!
+//! # How it shrinks
+//!
+//! When a removal leaves less than an eighth of the entries that the table has room for, it takes an array of half the
+//! size, which Go never does. That is a growth like the others, but for what is evacuated in one step (C6): the *pair* of
+//! old buckets that become the same new one, so that this is whole at once, and `nevacuate` counts pairs. Two chains are
+//! copied, then marked one after the other. A reader that finds a mark in its chain finds what was there in the new
+//! array; one that finds none in the other goes on in that one, which is what it was.
+//!
 //! # Two phases
 //!
 //! Every change is prepared, then logged by the store, then made. [`Table::prepare_put`] and its siblings do
 //! all that can fail (C12, D18): they touch the pages, walk the chains, check what a hostile file could have
 //! put there, read the records that a split beyond B = 24 needs, and reserve memory; the result is a
 //! [`Plan`]. [`Table::put`] and its siblings carry the plan out and can't fail. Between the two nothing else
-//! may change the table. A put decides at its start whether a growth begins; a replay is told by the log
+//! may change the table. A put or a removal decides at its start whether a growth begins; a replay is told by the log
 //! instead (D15), and everything else follows from the operations, cell for cell.
 //!
 //! # Who may touch what
@@ -49,7 +57,8 @@
 //! * Overflow buckets are taken in order and never given back: along a chain their indexes rise. So no chain
 //!   of a damaged file can be a circle, and every walk is bounded.
 //! * Behind an `EMPTY_REST` cell a chain is empty, and no chain ends in `EMPTY_ONE`.
-//! * The chain of an old bucket is evacuated as a whole or not at all; below `nevacuate` all are.
+//! * The chain of an old bucket is evacuated as a whole or not at all, and so are the two of a pair; below `nevacuate`
+//!   all are.
 //! * A bucket of the new array is blank until its old bucket is evacuated.
 
 mod array;

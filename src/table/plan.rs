@@ -269,9 +269,8 @@ impl<P: Pages> Table<P> {
         old: &Old<P>,
         unit: u64,
     ) -> Result<Option<Evacuation>> {
-        if old.is_evacuated(unit)? {
-            return Ok(None);
-        }
+        let Some(mut chain) = old.waiting(unit)? else { return Ok(None) };
+        let mut pair = old.pair(unit);
         let array = &ahead.geometry.array;
         expect_blank(array, BucketIndex(unit))?;
         if old.growth == Growth::Double {
@@ -279,19 +278,16 @@ impl<P: Pages> Table<P> {
         }
         let split_by_record = old.growth == Growth::Double && u32::from(old.array.b()) >= self.split_bits;
         let mut evacuation = Evacuation { unit, entries: 0, splits: Vec::new() };
-        for main in old.buckets_in(unit) {
-            let mut chain = Chain::at(&old.array, main)?;
-            loop {
-                evacuation.entries += entries_in(&chain)?;
-                if split_by_record {
-                    evacuation.splits.push(split(records, &chain, old.array.b())?);
-                }
-                if !chain.advance()? {
-                    break;
-                }
+        loop {
+            evacuation.entries += entries_in(&chain)?;
+            if split_by_record {
+                evacuation.splits.push(split(records, &chain, old.array.b())?);
+            }
+            if !chain.advance()? {
+                let Some(main) = pair.take() else { return Ok(Some(evacuation)) };
+                chain = Chain::at(&old.array, main)?;
             }
         }
-        Ok(Some(evacuation))
     }
 }
 
@@ -321,7 +317,7 @@ fn advance_mark<P: Pages>(old: &Old<P>, work: &GrowWork) -> Result<u64> {
     const FARTHEST: u64 = 1024;
     let mut mark = work.nevacuate + 1;
     let stop = old.units().min(mark + FARTHEST);
-    while mark < stop && (work.evacuates(mark) || old.is_evacuated(mark)?) {
+    while mark < stop && (work.evacuates(mark) || old.waiting(mark)?.is_none()) {
         mark += 1;
     }
     Ok(mark)

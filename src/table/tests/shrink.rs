@@ -88,7 +88,7 @@ fn each_operation_evacuates_at_most_two_pairs() {
         let published = rig.host.publications.load(Relaxed);
         let evacuated = |rig: &Rig| {
             let old = rig.table.geometry().old.as_ref().unwrap();
-            (0..old.units()).filter(|&unit| old.is_evacuated(unit).unwrap()).count()
+            (0..old.units()).filter(|&unit| old.waiting(unit).unwrap().is_none()).count()
         };
         let mut before = evacuated(&rig);
         assert!((1..=2).contains(&before));
@@ -223,7 +223,7 @@ fn a_pair_that_is_evacuated_by_half_is_an_error() {
     let mut rig = shrinking(spread);
     let geometry = rig.table.geometry().clone();
     let old = geometry.old.as_ref().unwrap();
-    let unit = (0..old.units()).find(|&unit| !old.is_evacuated(unit).unwrap()).unwrap();
+    let unit = (0..old.units()).find(|&unit| old.waiting(unit).unwrap().is_some()).unwrap();
     let pair = unit + old.units();
     old.array.main().damage(pair as usize * crate::format::bucket::BUCKET_WORDS, 0x0404_0404_0404_0404);
     let faults = rig.faults();
