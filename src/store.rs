@@ -9,12 +9,14 @@
 //! and everything that can fail comes before the append (C12).
 
 mod background;
+mod backup;
 mod core;
 mod iter;
 mod looks;
 mod many;
 mod report;
 mod scan;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -27,6 +29,7 @@ pub use iter::{Iter, Keys, Values};
 pub use many::GetMany;
 pub use report::Buckets;
 pub use scan::Scan;
+pub use snapshot::{Snapshot, SnapshotIter};
 pub use value::Value;
 
 use crate::error::Result;
