@@ -1,6 +1,7 @@
 //! Cycles that aim at one rule each, where random programs hardly ever meet what breaks it.
 
 mod beside;
+mod copies;
 mod failing;
 mod files;
 mod growth;
@@ -23,7 +24,7 @@ type Scenario = fn(&mut Dice) -> Verdict;
 /// One image of each scenario.
 pub fn scenarios(seed: u64, tally: &Arc<Tally>) -> Verdict {
     let mut dice = Dice::new(seed);
-    let all: [(&str, Scenario); 15] = [
+    let all: [(&str, Scenario); 17] = [
         ("two threads that sync (D5)", beside::two_threads_that_sync),
         ("copies dropped beside writes (D10)", beside::copies_dropped_beside_writes),
         ("a growth that can't be had (D15, D18)", growth::that_can_not_be_had),
@@ -38,6 +39,8 @@ pub fn scenarios(seed: u64, tally: &Arc<Tally>) -> Verdict {
         ("in-place writes that fail (D7)", failing::in_place_writes),
         ("checkpoints that fail (D11)", failing::checkpoints),
         ("syncs that fail (D13)", failing::syncs),
+        ("a backup that is cut off (D21)", copies::backup_that_is_cut_off),
+        ("a snapshot of what is freed (D21)", copies::snapshot_of_what_is_freed),
         ("a reserve for removals (D9)", failing::removals_on_a_full_disk),
     ];
     tally.moment();
