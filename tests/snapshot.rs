@@ -4,10 +4,13 @@ mod common;
 
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use common::fork::in_fork;
 use common::{Change, Model, Place, Random, check_equal, check_verified, copy_as_if_killed, key};
+use tophash::sim::{CallKind, Failure, Fault, SimDisk, When};
 use tophash::{Error, Options, Snapshot, Store};
 
 /// Everything that a snapshot tells about its content fits the model.
@@ -226,4 +229,63 @@ fn a_forked_child_is_refused() {
         assert!(matches!(store.snapshot(), Err(Error::Forked)));
     });
     assert_eq!(snapshot.get("key").unwrap().unwrap(), "value");
+}
+
+fn on(disk: &SimDisk) -> Options {
+    Options::new().background(false).seed(7).media(disk.clone())
+}
+
+/// The checkpoint that counts may be one whose pages are in its journal alone.
+#[test]
+fn a_checkpoint_that_did_not_reach_its_place_is_shown_all_the_same() {
+    let mut committed = 0;
+    for number in 0.. {
+        let disk = SimDisk::new(9);
+        let store = on(&disk).open("a").unwrap();
+        let (mut model, mut random) = (Model::new(), Random(6));
+        write(&store, &mut model, &mut random, 300);
+        store.checkpoint().unwrap();
+        let (before, seq) = (model.clone(), store.stats().unwrap().checkpoint_seq);
+        write(&store, &mut model, &mut random, 300);
+        let writes = disk.counters().total() + number;
+        disk.fail(Fault { when: When::Once(writes), kind: Some(CallKind::Write), failure: Failure::Io });
+        let checkpointed = store.checkpoint();
+        disk.heal();
+        let counts = store.stats().unwrap().checkpoint_seq > seq;
+        committed += u64::from(counts && checkpointed.is_err());
+        let then = if counts { model.clone() } else { before };
+        let snapshots = [store.snapshot().unwrap(), store.snapshot().unwrap()];
+        check_shows(&snapshots[0], &then);
+        write(&store, &mut model, &mut random, 300);
+        store.checkpoint().unwrap();
+        check_shows(&snapshots[1], &then);
+        if checkpointed.is_ok() && disk.counters().failures == 0 {
+            break;
+        }
+    }
+    assert!(committed > 0, "no write in place has failed");
+}
+
+/// What a snapshot gives back is neither in use nor free for a moment, and no leak.
+#[test]
+fn space_that_a_snapshot_gives_back_is_no_leak() {
+    let disk = SimDisk::new(10);
+    let store = on(&disk).open("a").unwrap();
+    let (mut model, mut random) = (Model::new(), Random(7));
+    write(&store, &mut model, &mut random, 1_000);
+    store.checkpoint().unwrap();
+    let snapshot = store.snapshot().unwrap();
+    store.clear().unwrap();
+    (0..2).for_each(|_| store.checkpoint().unwrap());
+    let punches = Arc::new(AtomicU64::new(0));
+    let (its_store, counted) = (store.clone(), Arc::clone(&punches));
+    disk.on_call(move |_, call| {
+        if call.kind == CallKind::Punch {
+            check_verified(&its_store);
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    drop(snapshot);
+    disk.off_call();
+    assert!(punches.load(Ordering::Relaxed) > 0);
 }

@@ -69,6 +69,8 @@ struct State {
     held: HashMap<u64, usize>,
     /// Extents given back while they were named or held.
     waiting: Vec<(u64, u64)>,
+    /// Those of them that are being punched.
+    returning: Vec<(u64, u64)>,
 }
 
 /// A lease on a run of bytes.
@@ -132,7 +134,15 @@ impl Space {
         }
         let end = end.max(2 * PAGE_BYTES);
         let (named, naming) = (HashSet::new(), HashSet::new());
-        let state = State { free, end, named, naming, held: HashMap::new(), waiting: Vec::new() };
+        let state = State {
+            free,
+            end,
+            named,
+            naming,
+            held: HashMap::new(),
+            waiting: Vec::new(),
+            returning: Vec::new(),
+        };
         let (length, punching) = (Mutex::new(length), AtomicBool::new(!kept(Mutant::OpeningPunchesNothing)));
         Arc::new(Space { media, state: Mutex::new(state), length, punching, process: Process::current() })
     }
@@ -242,6 +252,7 @@ impl Space {
                 .into_iter()
                 .partition(|(offset, _)| state.is_named(*offset) || state.is_held(*offset));
             state.waiting = still;
+            state.returning.extend(&freed);
             freed
         };
         freed.into_iter().for_each(|(offset, bytes)| self.free(offset, bytes));
@@ -252,7 +263,8 @@ impl Space {
     pub(crate) fn unused(&self) -> (Vec<(u64, u64)>, u64) {
         let state = self.lock();
         let free = state.free.iter().map(|(&offset, &bytes)| (offset, bytes));
-        (free.chain(state.waiting.iter().copied()).collect(), state.end)
+        let given_back = state.waiting.iter().chain(&state.returning).copied();
+        (free.chain(given_back).collect(), state.end)
     }
 
     /// Cuts free space off the end of the file. Only when nothing maps it: at a close.
@@ -294,7 +306,9 @@ impl Space {
             // A punch that fails costs space, nothing else: whoever takes the run makes it ready again.
             let _ = self.media.punch(offset, bytes);
         }
-        self.lock().insert_free(offset, bytes);
+        let mut state = self.lock();
+        state.returning.retain(|(returning, _)| *returning != offset);
+        state.insert_free(offset, bytes);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
