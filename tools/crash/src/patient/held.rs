@@ -39,9 +39,14 @@ impl Patient {
         self.disk.heal();
         let (disk, content, store): (_, _, Store) =
             (self.disk.clone(), self.content(), self.store()?.clone());
+        let before = self.failures_and_poison();
         let made = self.held.back_up(&disk, &store, content);
         self.set_faults();
-        made.map_err(|error| format!("a backup on a disk that is well: {error}"))??;
+        match made {
+            Ok(judged) => judged?,
+            // The disk may have become full in the midst of it.
+            Err(error) => return self.expect(error, before).and_then(|()| self.show()),
+        }
         let mut chart = self.chart();
         chart.durable = chart.life.len();
         Ok(())
