@@ -1,10 +1,12 @@
 //! Backups: a copy of the file beside its writers.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::store::Store;
-use crate::store::core::Core;
+use crate::store::core::{Core, Files};
 use crate::upkeep::backup::{Backup, Source, backup};
 
 impl Store {
@@ -78,6 +80,35 @@ impl Core {
             let (segments, entries) = (checkpoint.catalog().segments.clone(), checkpoint.header().hmap.count);
             Source { checkpoint: &checkpoint, segments, entries, recovers: false }
         };
-        backup(&source, &*self.options.volume, path, tell)
+        let mut pace = self.files.as_ref().map(Pace::new);
+        backup(&source, &*self.options.volume, path, &mut |done, total| {
+            pace.iter_mut().for_each(Pace::pause);
+            tell(done, total);
+        })
+    }
+}
+
+/// Leaves a writer its share of processor and memory: the copy rests as long as it worked, while somebody writes.
+struct Pace<'a> {
+    files: &'a Files,
+    /// Bytes of the log when it last looked.
+    appended: u64,
+    since: Instant,
+}
+
+/// The longest rest: a piece of the copy may have waited for the disk.
+const LONGEST_REST: Duration = Duration::from_millis(10);
+
+impl<'a> Pace<'a> {
+    fn new(files: &'a Files) -> Self {
+        Pace { files, appended: files.appended.load(Ordering::Acquire), since: Instant::now() }
+    }
+
+    fn pause(&mut self) {
+        let appended = self.files.appended.load(Ordering::Acquire);
+        if appended != self.appended {
+            std::thread::sleep(self.since.elapsed().min(LONGEST_REST));
+        }
+        (self.appended, self.since) = (appended, Instant::now());
     }
 }

@@ -1,5 +1,7 @@
 //! The exit codes, one by one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tophash::Options;
 
 use crate::support::{Dir, damage};
@@ -128,12 +130,10 @@ fn a_file_that_another_process_writes_is_4() {
 #[test]
 fn reports_on_a_live_store_show_nothing_and_say_what_to_do() {
     let dir = Dir::new();
-    let store = dir.store("a.tophash");
+    let (store, stop) = (dir.store("a.tophash"), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        let (stop, store) = (&stop, &store);
-        scope.spawn(move || {
-            for n in (0u64..).take_while(|_| !stop.load(std::sync::atomic::Ordering::Relaxed)) {
+        scope.spawn(|| {
+            for n in (0u64..).take_while(|_| !stop.load(Ordering::Relaxed)) {
                 store.insert((n % 5_000).to_le_bytes(), n.to_le_bytes()).unwrap();
             }
         });
@@ -143,7 +143,7 @@ fn reports_on_a_live_store_show_nothing_and_say_what_to_do() {
             assert!(message.contains(&format!("locked by process {pid} for writing")), "{message}");
             assert!(message.contains("Store::backup") && message.contains("Store::snapshot"), "{message}");
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
     });
 }
 
