@@ -29,11 +29,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// Another handle holds the file's lock. A writer needs the file for itself; readers share it.
-    #[error(
-        "{} is locked{}; close it there first{}",
-        path.display(), Holder(*holder),
-        if *read_only { "" } else { ", or look at a closed file with read_only" }
-    )]
+    #[error("{} is locked{}{}", path.display(), Holder(*holder), WayOut { read_only: *read_only })]
     Locked {
         /// The file that was to be opened.
         path: PathBuf,
@@ -183,6 +179,24 @@ impl From<u64> for Detail {
 impl From<&'static str> for Detail {
     fn from(text: &'static str) -> Self {
         Detail::Text(text)
+    }
+}
+
+/// What to do about a file that is locked.
+struct WayOut {
+    read_only: bool,
+}
+
+impl fmt::Display for WayOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.read_only {
+            // Only a writer keeps readers out.
+            true => {
+                " for writing, and cannot be looked at from outside meanwhile; close it there first, or have that program \
+                 copy it (Store::backup) or export one moment of it (Store::snapshot)"
+            }
+            false => "; close it there first, or look at a closed file with read_only",
+        })
     }
 }
 

@@ -38,13 +38,14 @@ mod upkeep;
 pub use error::{Detail, Error, Result};
 pub use options::{Durability, Options};
 pub use salvage::{Salvage, salvage};
-pub use store::{Buckets, GetMany, Iter, Keys, Scan, Store, Value, Values};
+pub use store::{Buckets, GetMany, Iter, Keys, Scan, Snapshot, SnapshotIter, Store, Value, Values};
 pub use table::HashKind;
 
-/// What [`Store::stats`], [`Store::growth`], [`Store::info`], [`Store::buckets`], [`Store::verify`] and [`salvage()`]
-/// report.
+/// What [`Store::stats`], [`Store::growth`], [`Store::info`], [`Store::buckets`], [`Store::verify`], [`Store::backup`] and
+/// [`salvage()`] report.
 pub mod report {
     pub use crate::salvage::report::{Damage, DamagedKey, Salvaged};
+    pub use crate::upkeep::backup::Backup;
     pub use crate::upkeep::inspect::{
         Bucket, CellView, ChainLink, Extent, Growth, GrowthKind, Info, Stats, WhichArray,
     };

@@ -9,6 +9,7 @@
 //! and everything that can fail comes before the append (C12).
 
 mod background;
+mod backup;
 mod core;
 mod growth;
 mod iter;
@@ -16,6 +17,7 @@ mod looks;
 mod many;
 mod report;
 mod scan;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -28,6 +30,7 @@ pub use iter::{Iter, Keys, Values};
 pub use many::GetMany;
 pub use report::Buckets;
 pub use scan::Scan;
+pub use snapshot::{Snapshot, SnapshotIter};
 pub use value::Value;
 
 use crate::error::Result;

@@ -13,12 +13,14 @@
 //! one fails, it is done again before any other checkpoint may start.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Detail, Error, Result};
 use crate::file::headers::Headers;
 use crate::file::media::Media;
 use crate::file::pages::{IndexPages, Page};
+use crate::file::past::Pasts;
 use crate::file::space::{Extent, Space, Use, no_space};
 use crate::file::sums::Sums;
 use crate::file::sync::Syncer;
@@ -83,6 +85,8 @@ pub(crate) struct Checkpointer {
     space: Arc<Space>,
     syncer: Arc<Syncer>,
     headers: Arc<Headers>,
+    /// Earlier checkpoints that somebody keeps.
+    pasts: Pasts,
     state: Mutex<State>,
 }
 
@@ -100,7 +104,13 @@ impl Checkpointer {
         headers: Arc<Headers>,
         catalog: Extent,
     ) -> Self {
-        Checkpointer { media, space, syncer, headers, state: Mutex::new(State { catalog, unfinished: None }) }
+        let (pasts, state) = (Pasts::default(), Mutex::new(State { catalog, unfinished: None }));
+        Checkpointer { media, space, syncer, headers, pasts, state }
+    }
+
+    /// The checkpoints whose pages are saved before they are written over.
+    pub(crate) fn pasts(&self) -> &Pasts {
+        &self.pasts
     }
 
     /// The catalog, and the journal of a checkpoint that is not complete, as (offset, bytes).
@@ -172,7 +182,8 @@ impl Checkpointer {
         let Some(unfinished) = &state.unfinished else { return Ok(()) };
         let table = journal::table_bytes(unfinished.entries.len() as u64);
         self.syncer.check()?;
-        copy_in_place(&*self.media, unfinished.journal.offset() + table, &unfinished.entries)?;
+        let images_at = unfinished.journal.offset() + table;
+        copy_in_place(&*self.media, images_at, &unfinished.entries, |pages| self.pasts.save(pages))?;
         if kept(Mutant::InPlaceSync) {
             self.syncer.sync()?;
         }
@@ -244,8 +255,13 @@ impl Checkpointer {
 }
 
 /// Copies the images that begin at `images_at` to their places. Reads them back instead of keeping them: a journal
-/// can be larger than the memory that a checkpoint may take.
-pub(crate) fn copy_in_place(media: &dyn Media, images_at: u64, entries: &[Entry]) -> Result<()> {
+/// can be larger than the memory that a checkpoint may take. `before` is told which file offsets are written next.
+pub(crate) fn copy_in_place(
+    media: &dyn Media,
+    images_at: u64,
+    entries: &[Entry],
+    before: impl Fn(&Range<u64>),
+) -> Result<()> {
     let mut buffer = Vec::new();
     let mut index = 0;
     for run in runs(entries) {
@@ -261,6 +277,7 @@ pub(crate) fn copy_in_place(media: &dyn Media, images_at: u64, entries: &[Entry]
                 }
             }
             let to = chunk[0].page_offset;
+            before(&(to..to + buffer.len() as u64));
             if kept(Mutant::EqualPagesWrittenToo) || !holds(media, to, &buffer) {
                 media.write_at(&buffer, to).map_err(Error::io("writing index pages"))?;
             }

@@ -57,6 +57,17 @@ pub trait Media: sealed::Sealed + Send + Sync + Debug {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Copies a range to the same place in `target`. The two may share the blocks afterwards, and writing there takes
+    /// new space until it is secured again by [`Media::allocate`].
+    fn copy_to(&self, target: &dyn Media, offset: u64, len: u64) -> io::Result<()> {
+        let mut bytes = vec![0; len as usize];
+        self.read_at(&mut bytes, offset)?;
+        target.write_at(&bytes, offset)
+    }
+    /// The file of the file system, if it is one.
+    fn file(&self) -> Option<&File> {
+        None
+    }
     /// Returns once everything written before, by calls or through shared mappings, is durable.
     fn sync(&self) -> io::Result<()>;
     /// Maps a page-aligned range that lies within the file.
@@ -160,8 +171,13 @@ impl Media for RealFile {
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         // fs2's allocate reports a full disk as error code 0, so fallocate is called directly.
-        let allocate = || rustix::fs::fallocate(&self.0, FallocateFlags::empty(), offset, len);
-        Ok(rustix::io::retry_on_intr(allocate)?)
+        let allocate =
+            |flags| rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.0, flags, offset, len));
+        // Blocks that a backup shares are no space to write to. Only file systems that share any know the flag.
+        match allocate(FallocateFlags::UNSHARE_RANGE) {
+            Err(rustix::io::Errno::OPNOTSUPP) => Ok(allocate(FallocateFlags::empty())?),
+            other => Ok(other?),
+        }
     }
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -184,6 +200,27 @@ impl Media for RealFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn copy_to(&self, target: &dyn Media, offset: u64, len: u64) -> io::Result<()> {
+        use rustix::io::Errno;
+        let (mut from, mut to) = (offset, offset);
+        while let (Some(file), left @ 1..) = (target.file(), offset + len - from) {
+            match rustix::fs::copy_file_range(&self.0, Some(&mut from), file, Some(&mut to), left as usize) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                // Between two file systems, or on one that can't.
+                Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut bytes = vec![0; (offset + len - from) as usize];
+        self.read_at(&mut bytes, from)?;
+        target.write_at(&bytes, from)
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(&self.0)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! * [`epoch`]: what readers may still see is not taken away; [`barrier`]: and they need no fence; [`fork`]: what belongs to the parent process.
 //! * [`space`]: free bytes and leases on the others.
 //! * [`pages`], [`sums`], [`arrays`]: index pages, their checksums, and where bucket arrays come from.
+//! * [`past`]: index pages as an earlier checkpoint left them.
 //! * `log`: records.
 //! * [`headers`], [`sync`], [`group`], [`checkpoint`], [`create`]: what is durable, and in which order.
 
@@ -19,6 +20,7 @@ pub(crate) mod headers;
 pub(crate) mod log;
 pub(crate) mod media;
 pub(crate) mod pages;
+pub(crate) mod past;
 pub(crate) mod region;
 #[cfg(any(feature = "sim", test))]
 pub mod sim;

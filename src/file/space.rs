@@ -1,7 +1,8 @@
 //! Space in the file: which bytes are free, and leases for those that are not.
 //!
 //! An [`Extent`] is a lease: whoever holds it may use its bytes, dropping it gives them back. Bytes that are given
-//! back while a header on disk still names them stay where they are until a later header no longer does (D8); a
+//! back while a header on disk still names them stay where they are until a later header no longer does (D8), and those
+//! of a checkpoint that somebody keeps until nobody does (D21, [`Hold`]); a
 //! lease is dropped only when no reader can see it any more, because whoever holds one retires it through the
 //! epochs.
 //!
@@ -9,7 +10,8 @@
 //! store is open for writing. When an opening fails, at a close, and in a forked child leases are dropped all the
 //! same, among them those on log that only a replay leads to: nothing is punched then.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,8 +65,12 @@ struct State {
     named: HashSet<u64>,
     /// Offsets that a header names which may or may not be durable.
     naming: HashSet<u64>,
-    /// Extents given back while they were named.
+    /// Offsets of extents that somebody holds, and how many do.
+    held: HashMap<u64, usize>,
+    /// Extents given back while they were named or held.
     waiting: Vec<(u64, u64)>,
+    /// Those of them that are being punched.
+    returning: Vec<(u64, u64)>,
 }
 
 /// A lease on a run of bytes.
@@ -90,6 +96,33 @@ impl Drop for Extent {
     }
 }
 
+/// Extents that are not freed as long as it lives.
+pub(crate) struct Hold {
+    space: Arc<Space>,
+    offsets: Vec<u64>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // As with a lease: a forked child has nothing to give back.
+        if self.space.process.check().is_err() {
+            return;
+        }
+        {
+            let mut state = self.space.lock();
+            for offset in &self.offsets {
+                if let Entry::Occupied(mut held) = state.held.entry(*offset) {
+                    *held.get_mut() -= 1;
+                    if *held.get() == 0 {
+                        held.remove();
+                    }
+                }
+            }
+        }
+        self.space.free_what_waited();
+    }
+}
+
 impl Space {
     /// The space of a file of this length, all free but for the header slots; what is in use is claimed extent by
     /// extent with [`Space::claim`].
@@ -100,7 +133,16 @@ impl Space {
             free.insert(2 * PAGE_BYTES, end - 2 * PAGE_BYTES);
         }
         let end = end.max(2 * PAGE_BYTES);
-        let state = State { free, end, named: HashSet::new(), naming: HashSet::new(), waiting: Vec::new() };
+        let (named, naming) = (HashSet::new(), HashSet::new());
+        let state = State {
+            free,
+            end,
+            named,
+            naming,
+            held: HashMap::new(),
+            waiting: Vec::new(),
+            returning: Vec::new(),
+        };
         let (length, punching) = (Mutex::new(length), AtomicBool::new(!kept(Mutant::OpeningPunchesNothing)));
         Arc::new(Space { media, state: Mutex::new(state), length, punching, process: Process::current() })
     }
@@ -184,14 +226,33 @@ impl Space {
 
     /// That header is durable: what only older headers named is free.
     pub(crate) fn commit_naming(&self, offsets: HashSet<u64>) {
-        let freed = {
+        {
             let mut state = self.lock();
             state.named = offsets;
             state.naming.clear();
+        }
+        self.free_what_waited();
+    }
+
+    /// Keeps extents from being freed, whoever has a lease on them.
+    pub(crate) fn hold(self: &Arc<Self>, offsets: impl Iterator<Item = u64>) -> Hold {
+        let offsets: Vec<_> = offsets.collect();
+        let mut state = self.lock();
+        offsets.iter().for_each(|offset| *state.held.entry(*offset).or_default() += 1);
+        drop(state);
+        Hold { space: Arc::clone(self), offsets }
+    }
+
+    /// Frees what was given back and nothing needs any more.
+    fn free_what_waited(&self) {
+        let freed = {
+            let mut state = self.lock();
             let waiting = std::mem::take(&mut state.waiting);
-            let (still, freed): (Vec<_>, Vec<_>) =
-                waiting.into_iter().partition(|(offset, _)| state.named.contains(offset));
+            let (still, freed): (Vec<_>, Vec<_>) = waiting
+                .into_iter()
+                .partition(|(offset, _)| state.is_named(*offset) || state.is_held(*offset));
             state.waiting = still;
+            state.returning.extend(&freed);
             freed
         };
         freed.into_iter().for_each(|(offset, bytes)| self.free(offset, bytes));
@@ -202,7 +263,8 @@ impl Space {
     pub(crate) fn unused(&self) -> (Vec<(u64, u64)>, u64) {
         let state = self.lock();
         let free = state.free.iter().map(|(&offset, &bytes)| (offset, bytes));
-        (free.chain(state.waiting.iter().copied()).collect(), state.end)
+        let given_back = state.waiting.iter().chain(&state.returning).copied();
+        (free.chain(given_back).collect(), state.end)
     }
 
     /// Cuts free space off the end of the file. Only when nothing maps it: at a close.
@@ -230,8 +292,8 @@ impl Space {
         }
         {
             let mut state = self.lock();
-            let named = state.named.contains(&offset) || state.naming.contains(&offset);
-            if named && kept(Mutant::FreedSpaceWaits) {
+            let named = state.is_named(offset) && kept(Mutant::FreedSpaceWaits);
+            if named || state.is_held(offset) {
                 state.waiting.push((offset, bytes));
                 return;
             }
@@ -244,7 +306,9 @@ impl Space {
             // A punch that fails costs space, nothing else: whoever takes the run makes it ready again.
             let _ = self.media.punch(offset, bytes);
         }
-        self.lock().insert_free(offset, bytes);
+        let mut state = self.lock();
+        state.returning.retain(|(returning, _)| *returning != offset);
+        state.insert_free(offset, bytes);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -253,6 +317,15 @@ impl Space {
 }
 
 impl State {
+    /// Whether a header that may be on disk names an extent.
+    fn is_named(&self, offset: u64) -> bool {
+        self.named.contains(&offset) || self.naming.contains(&offset)
+    }
+
+    fn is_held(&self, offset: u64) -> bool {
+        self.held.contains_key(&offset) && kept(Mutant::KeptCheckpointHoldsSpace)
+    }
+
     /// First fit, else the end of the file.
     fn take(&mut self, bytes: u64, align: u64) -> u64 {
         let fit = self.free.iter().find_map(|(&start, &len)| {

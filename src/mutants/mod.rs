@@ -59,7 +59,6 @@ mod switch {
     pub const EXEMPT: &[(&str, &str)] = &[
         ("D3", "there are no batches, and an append can't fail: room for it was secured before"),
         ("D20", "nothing could wipe an array in place; that a clear is logged is a mutant"),
-        ("D21", "there is no backup"),
     ];
 
     /// One more than the mutant that is on; 0 for none. Relaxed: it is set while no store is open.

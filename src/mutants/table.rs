@@ -255,6 +255,17 @@ mutants! {
         "the rest of the last segment is not allocated again: when a power cut lost the preallocation, a store into \
          it on a full disk is a SIGBUS";
 
+    OldPagesSaved [D21]
+        "a checkpoint writes pages in place without saving what they held for the snapshots of earlier ones: these see \
+         later pages, and call them corrupt";
+    KeptCheckpointHoldsSpace [D21]
+        "what a snapshot refers to is freed when the store has no more use for it: its arrays and records are punched";
+
+    BackupHeaderLast [D21]
+        "a backup writes its header first: the temporary file of one that was killed passes for a store";
+    BackupSynced [D21 D22]
+        "a backup is named before it is durable: a power cut leaves a name with half a copy behind it";
+
     NewFileSynced [D22]
         "a new file is named before it is durable: a power cut leaves a name with half a file behind it";
     NewFileLocked [D22]

@@ -1,13 +1,16 @@
 //! Iterators over a store.
 
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Deref;
 
 use crate::error::{Error, Result};
 use crate::file::epoch::Pin;
 use crate::file::pages::IndexPages;
+use crate::seam::Pages;
 use crate::store::core::Core;
 use crate::store::value::Value;
-use crate::table::Walk;
+use crate::table::{Geometry, Walk};
+use crate::upkeep::records::PinnedRecords;
 
 /// Every entry of a store; see [`Store::iter`](crate::Store::iter).
 ///
@@ -50,18 +53,32 @@ impl<'s> Iterator for Iter<'s> {
                 _ => None,
             };
         };
-        let records = self.core.records(pin);
-        let record = match walk.peek(self.core.published(pin), &records) {
-            Some(record) => record,
-            None => match walk.next(|| self.core.published(pin), &records)? {
-                Ok(record) => record,
-                Err(error) => return Some(Err(error)),
-            },
-        };
-        match record.value() {
-            Ok(value) => Some(Ok((Value::keep(pin, record.key()), Value::keep(pin, value)))),
-            Err(error) => Some(Err(error)),
-        }
+        next_entry(walk, || self.core.published(pin), &self.core.records(pin), pin)
+    }
+}
+
+/// The next entry of a walk through a table of which `published` is the present geometry.
+#[inline]
+pub(super) fn next_entry<'s, P, G>(
+    walk: &mut Walk<P>,
+    published: impl Fn() -> G,
+    records: &PinnedRecords<'_, 's>,
+    pin: &Pin<'s>,
+) -> Option<Result<(Value<'s>, Value<'s>)>>
+where
+    P: Pages,
+    G: Deref<Target = Geometry<P>>,
+{
+    let record = match walk.peek(&published(), records) {
+        Some(record) => record,
+        None => match walk.next(published, records)? {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error)),
+        },
+    };
+    match record.value() {
+        Ok(value) => Some(Ok((Value::keep(pin, record.key()), Value::keep(pin, value)))),
+        Err(error) => Some(Err(error)),
     }
 }
 

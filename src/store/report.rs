@@ -31,6 +31,7 @@ impl Core {
             dirty_bytes: self.arrays.pager().dirty_bytes(),
             index_memory_limit: self.arrays.pager().limit_bytes(),
             pinned: self.domain.waiting(),
+            snapshots: self.files.as_ref().map_or((0, 0), |files| files.checkpointer.pasts().figures()),
             recovered: self.recovered,
         };
         let load_factor = self.opened_with.identity.load_factor;

@@ -70,6 +70,10 @@ pub struct Stats {
     pub index_memory_limit: u64,
     /// Replaced arrays and segments that wait for a reader to go.
     pub pinned: usize,
+    /// Snapshots and backups of this handle that live.
+    pub snapshots: usize,
+    /// Bytes of old index pages that are saved for them; what they have read themselves is not counted.
+    pub snapshot_bytes: u64,
     /// Opening this handle had to replay the log.
     pub recovered: bool,
 }
@@ -196,6 +200,8 @@ pub(crate) struct FileFigures {
     pub(crate) dirty_bytes: u64,
     pub(crate) index_memory_limit: u64,
     pub(crate) pinned: usize,
+    /// How many there are, and the bytes that are saved for them.
+    pub(crate) snapshots: (usize, u64),
     pub(crate) recovered: bool,
 }
 
@@ -246,6 +252,8 @@ pub(crate) fn stats(
         dirty_bytes: file.dirty_bytes,
         index_memory_limit: file.index_memory_limit,
         pinned: file.pinned,
+        snapshots: file.snapshots.0,
+        snapshot_bytes: file.snapshots.1,
         recovered: file.recovered,
     }
 }

@@ -88,11 +88,7 @@ impl Reader {
     pub(super) fn map_log(&mut self, catalog: &Catalog, unclean: bool) -> Result<(Vec<Arc<Segment>>, Chain)> {
         let mut segments = Vec::new();
         let mut chained: Vec<ChainSegment> = Vec::new();
-        let runs = self.map_runs(&catalog.segments)?;
-        for extent in &catalog.segments {
-            let (segment, mut appender) = self.map_listed_segment(extent, &runs)?;
-            segment.set_live(extent.live);
-            appender.publish((extent.end - extent.offset) as usize);
+        for (extent, (segment, appender)) in catalog.segments.iter().zip(self.map_listed(catalog)?) {
             // T ends the segment that replay begins in.
             if extent.offset == self.header.log.segment && extent.end == self.header.log.end {
                 chained.push(ChainSegment { segment: Arc::clone(&segment), appender, known_end: None });
@@ -128,6 +124,18 @@ impl Reader {
         }
         let chain = Chain::new(chained, position.end, self.header.identity.log_secret, unclean);
         Ok((segments, chain))
+    }
+
+    /// Maps the segments of the catalog, with the records that it knows of.
+    pub(super) fn map_listed(&self, catalog: &Catalog) -> Result<Vec<(Arc<Segment>, Appender)>> {
+        let runs = self.map_runs(&catalog.segments)?;
+        let map = |extent: &SegmentExtent| {
+            let (segment, mut appender) = self.map_listed_segment(extent, &runs)?;
+            segment.set_live(extent.live);
+            appender.publish((extent.end - extent.offset) as usize);
+            Ok((segment, appender))
+        };
+        catalog.segments.iter().map(map).collect()
     }
 
     /// Maps listed segments that lie side by side at once; where each run begins, and its mapping.
@@ -260,7 +268,7 @@ impl Reader {
         let pages = self.journal.len() as u64;
         let images_at = self.header.journal.offset + journal::table_bytes(pages);
         if kept(Mutant::RecoveryCopiesJournal) {
-            copy_in_place(&*self.media, images_at, &self.journal)?;
+            copy_in_place(&*self.media, images_at, &self.journal, |_| {})?;
         }
         if kept(Mutant::RecoveryInPlaceSync) {
             syncer.sync()?;
@@ -289,9 +297,18 @@ impl Reader {
     }
 
     pub(super) fn map_arrays(&self, catalog: &Catalog) -> Result<Geometry<IndexPages>> {
-        let hmap = &self.header.hmap;
         let overlay = self.read_overlay()?;
-        let array = |role, offset, b, chunks| self.map_array(catalog, &overlay, role, offset, b, chunks);
+        self.geometry(catalog, |extent| self.map_pages(extent, &overlay))
+    }
+
+    /// The arrays that the header names, of what `pages` makes of the catalog's extents.
+    pub(super) fn geometry<P>(
+        &self,
+        catalog: &Catalog,
+        pages: impl Fn(&IndexExtent) -> Result<P>,
+    ) -> Result<Geometry<P>> {
+        let hmap = &self.header.hmap;
+        let array = |role, offset, b, chunks| map_array(catalog, &pages, role, offset, b, chunks);
         let growing = hmap.oldbuckets != 0;
         let current = array(ArrayRole::Current, hmap.buckets, hmap.b, hmap.overflow)?;
         let old = if growing {
@@ -319,32 +336,6 @@ impl Reader {
             ));
         }
         Ok(Geometry { array: Arc::new(current), old, clears: hmap.clears })
-    }
-
-    fn map_array(
-        &self,
-        catalog: &Catalog,
-        overlay: &HashMap<u64, Box<Page>>,
-        role: ArrayRole,
-        offset: u64,
-        b: u8,
-        chunks: u64,
-    ) -> Result<Array<IndexPages>> {
-        let part = |part: u64, bytes: u64| {
-            let listed = catalog.index.iter().find(|e| e.array == role && u64::from(e.part) == part);
-            let extent = listed.filter(|e| e.bytes == bytes && (part > 0 || e.offset == offset));
-            let extent = extent
-                .ok_or_else(|| Error::corrupt("bucket array", offset, "an extent of its size", bytes))?;
-            self.map_pages(extent, overlay)
-        };
-        let main = part(0, Array::<IndexPages>::main_bytes(b))?;
-        if chunks > catalog.index.len() as u64 {
-            return Err(Error::corrupt("overflow chunks", offset, catalog.index.len() as u64, chunks));
-        }
-        let chunks: Vec<_> = (0..chunks)
-            .map(|chunk| part(chunk + 1, Array::<IndexPages>::chunk_bytes(b, chunk as usize)))
-            .collect::<Result<_>>()?;
-        Array::with_chunks(b, main, chunks)
     }
 
     fn map_pages(&self, extent: &IndexExtent, overlay: &HashMap<u64, Box<Page>>) -> Result<IndexPages> {
@@ -382,7 +373,7 @@ impl Reader {
     }
 
     /// The journal's pages, for an open that must not put them in place.
-    fn read_overlay(&self) -> Result<HashMap<u64, Box<Page>>> {
+    pub(super) fn read_overlay(&self) -> Result<HashMap<u64, Box<Page>>> {
         let images_at = self.header.journal.offset + journal::table_bytes(self.journal.len() as u64);
         let entries = self.journal.iter().filter(|_| kept(Mutant::ReadOnlyOverlay));
         let images = entries.enumerate().map(|(n, entry)| {
@@ -398,4 +389,30 @@ impl Reader {
         });
         images.collect()
     }
+}
+
+/// One array of what a header and a catalog say about it.
+fn map_array<P>(
+    catalog: &Catalog,
+    pages: &impl Fn(&IndexExtent) -> Result<P>,
+    role: ArrayRole,
+    offset: u64,
+    b: u8,
+    chunks: u64,
+) -> Result<Array<P>> {
+    let part = |part: u64, bytes: u64| {
+        let listed = catalog.index.iter().find(|e| e.array == role && u64::from(e.part) == part);
+        let extent = listed.filter(|e| e.bytes == bytes && (part > 0 || e.offset == offset));
+        let extent =
+            extent.ok_or_else(|| Error::corrupt("bucket array", offset, "an extent of its size", bytes))?;
+        pages(extent)
+    };
+    let main = part(0, Array::<P>::main_bytes(b))?;
+    if chunks > catalog.index.len() as u64 {
+        return Err(Error::corrupt("overflow chunks", offset, catalog.index.len() as u64, chunks));
+    }
+    let chunks: Vec<_> = (0..chunks)
+        .map(|chunk| part(chunk + 1, Array::<P>::chunk_bytes(b, chunk as usize)))
+        .collect::<Result<_>>()?;
+    Array::with_chunks(b, main, chunks)
 }

@@ -25,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Random reads and writes where the data is four times the memory (a cgroup's limit; needs root).
     LargerThanMemory(Larger),
+    /// What a writer loses while the store is copied beside it.
+    Backup(Backup),
     #[command(hide = true)]
     Run(Run),
 }
@@ -66,6 +68,22 @@ pub struct Larger {
     pub window_ms: u64,
     #[command(flatten)]
     pub output: Output,
+}
+
+#[derive(Args)]
+pub struct Backup {
+    /// Entries in the store.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub entries: u64,
+    /// Copies that are made.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// How long the writer is measured alone, before and after each copy, in milliseconds.
+    #[arg(long, default_value_t = 1_000)]
+    pub window_ms: u64,
+    /// Where the store and its copies are made, and removed again.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
 }
 
 #[derive(Args)]

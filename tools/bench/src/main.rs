@@ -1,6 +1,7 @@
 //! `tophash-bench`: this store beside its peers, measured in one run.
 
 mod args;
+mod backup;
 mod cgroup;
 mod child;
 mod compare;
@@ -26,6 +27,7 @@ fn main() -> Result<()> {
     match &cli.command {
         None => compare::run(&cli.compare),
         Some(Command::LargerThanMemory(larger)) => larger::run(larger),
+        Some(Command::Backup(backup)) => backup::run(backup),
         Some(Command::Run(run)) => workloads::run(run),
     }
 }

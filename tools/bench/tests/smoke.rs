@@ -48,6 +48,14 @@ fn only_what_was_asked_for_is_measured() {
     assert!(!text.lines().any(|line| line.starts_with("fill") || line.starts_with("remove")), "{text}");
 }
 
+#[test]
+fn a_backup_is_measured_beside_a_writer() {
+    let output = bench(&["backup", "--entries=2000", "--rounds=1", "--window-ms=20"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("the writer keeps"), "{text}");
+}
+
 /// RocksDB fails where it is not built in.
 #[cfg(not(feature = "rocksdb"))]
 #[test]

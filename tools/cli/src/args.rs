@@ -10,11 +10,14 @@ Exit codes:
   1  a key (or a bucket) is not there
   2  usage: a wrong argument, malformed input, or FILE is not a tophash file
   3  the file is corrupt; for salvage: something in it may be lost
-  4  the file is locked by another process
+  4  the file is locked: another process writes it, or, for a command that writes, has it open
   5  the operating system refused: no such file, no permission, no space left
   6  the file's format is a version that this program does not know
 
-Reports open the file read-only and never write a byte to it, not even after a crash.";
+Reports, exports and backups open the file read-only and never write a byte to it, not even after a crash. While a
+process writes a file, no other one can look at it (exit code 4): what it saw would be parts of different moments. A
+program can look at one moment of its own store with Store::snapshot, and copy it with Store::backup, both while it
+writes.";
 
 /// Go's map, in a file: import, look up, inspect and dump tophash files.
 #[derive(Parser)]
@@ -60,6 +63,7 @@ pub enum Command {
     Growth(commands::growth::Growth),
     Verify(commands::verify::Verify),
     Salvage(commands::salvage::Salvage),
+    Backup(commands::backup::Backup),
     Checkpoint(commands::checkpoint::Checkpoint),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),

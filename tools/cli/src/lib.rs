@@ -42,6 +42,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Growth(growth) => growth.run(),
         Command::Verify(verify) => verify.run(),
         Command::Salvage(salvage) => salvage.run(),
+        Command::Backup(backup) => backup.run(),
         Command::Checkpoint(checkpoint) => checkpoint.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use tophash::Store;
+use tophash::{Store, Value};
 
 /// A key's bytes.
 pub type Key = Vec<u8>;
@@ -97,15 +97,23 @@ impl Digest {
 
     /// Reads a whole store; complains about values that nobody wrote and about errors.
     pub fn of(store: &Store) -> Result<Digest, String> {
+        Digest::of_entries(store, store.len())
+    }
+
+    /// The same for whatever yields entries, of which it says that there are `len`.
+    pub fn of_entries<'s>(
+        entries: impl IntoIterator<Item = tophash::Result<(Value<'s>, Value<'s>)>>,
+        len: u64,
+    ) -> Result<Digest, String> {
         let mut digest = Digest::default();
-        for entry in store.iter() {
+        for entry in entries {
             let (key, value) = entry.map_err(|error| format!("iterating: {error}"))?;
             let payload =
                 Payload::recognise(&value).ok_or_else(|| format!("a value of {key:?} that nobody stored"))?;
             digest.add(&key, &payload);
         }
-        if store.len() != digest.entries {
-            return Err(format!("len {} but {} entries", store.len(), digest.entries));
+        if len != digest.entries {
+            return Err(format!("len {len} but {} entries", digest.entries));
         }
         Ok(digest)
     }

@@ -13,6 +13,7 @@
 //! * [`life`]: a history of operations, and what a store holds after each of them.
 //! * [`script`]: what programs do in the tests; [`workload`]: what a seed makes them do.
 //! * [`program`]: runs a script and says how far it is.
+//! * [`held`]: snapshots that a program holds, and the copies that it makes.
 //! * [`image`]: opens what a crash left and judges it.
 //! * [`crashes`]: crashes a program everywhere.
 //! * [`patient`]: a program on a disk that fails or is full: [`illness`] is what is wrong with it, [`chart`] what is
@@ -39,6 +40,7 @@ pub mod damage;
 pub mod every_call;
 pub mod flip;
 pub mod full_disk;
+pub mod held;
 pub mod history;
 pub mod illness;
 pub mod image;

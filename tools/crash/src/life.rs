@@ -95,6 +95,11 @@ impl Life {
         self.shapes[len]
     }
 
+    /// What the store holds after the first `len` operations.
+    pub fn digest_after(&self, len: usize) -> Digest {
+        self.digests[len]
+    }
+
     pub fn content_after(&self, len: usize) -> Content {
         if len == self.len() {
             return self.content.clone();

@@ -6,6 +6,7 @@
 //! acknowledged operation. What a crash leaves meanwhile keeps the same promises.
 
 mod disk;
+mod held;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use tophash::{Error, Store};
 use crate::beside::Assistant;
 use crate::chart::Chart;
 use crate::content::Digest;
+use crate::held::Held;
 use crate::illness::{Illness, is_typed};
 use crate::image::{Expected, abandon, judge_store};
 use crate::life::{Op, shape};
@@ -43,6 +45,7 @@ pub struct Patient {
     /// An insertion has succeeded since the store was opened: the session has begun, and has its segment.
     writing: bool,
     with_shapes: bool,
+    held: Held,
 }
 
 impl Patient {
@@ -60,6 +63,7 @@ impl Patient {
             poisoned_for: 0,
             writing: false,
             with_shapes: false,
+            held: Held::default(),
         };
         patient.set_faults();
         patient
@@ -95,6 +99,9 @@ impl Patient {
             Step::Do(op) => self.op(op)?,
             Step::Sync => self.make_durable(Store::sync)?,
             Step::Checkpoint => self.checkpoint(Store::checkpoint)?,
+            Step::Snapshot => self.snapshot()?,
+            Step::Look => self.look()?,
+            Step::BackUp => self.back_up()?,
             Step::SyncBeside(ops) => self.beside(ops, Store::sync)?,
             Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint)?,
             Step::CloseHandle => self.make_durable(|store| store.clone().close())?,
@@ -241,11 +248,14 @@ impl Patient {
             }
             Err(error) => self.expect(error, before)?,
         }
+        // Until then the file stays locked.
+        self.look()?;
         self.open()
     }
 
     /// Goes on with what a crash leaves; the old store runs into the void.
     fn crash(&mut self, seed: u64, kind: Crash) -> Verdict {
+        self.look()?;
         let after = self.disk.crash(seed, kind);
         self.poisoned();
         self.disk.off_call();

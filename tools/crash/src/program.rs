@@ -8,6 +8,8 @@ use tophash::sim::{Call, Crash, SimDisk};
 use tophash::{Durability, Options, Store};
 
 use crate::beside::Assistant;
+use crate::content::Digest;
+use crate::held::Held;
 use crate::life::{Life, Op, shape};
 
 /// The name of the store.
@@ -24,6 +26,12 @@ pub enum Step {
     SyncBeside(Vec<Op>),
     /// The same with a checkpoint.
     CheckpointBeside(Vec<Op>),
+    /// A checkpoint, of which the program holds a snapshot from then on.
+    Snapshot,
+    /// The program looks at its snapshots, and lets go of them.
+    Look,
+    /// A copy, at which it looks.
+    BackUp,
     /// Close one of two handles of the store.
     CloseHandle,
     /// Close and open again.
@@ -127,6 +135,7 @@ pub struct Program {
     progress: Arc<Mutex<Progress>>,
     watch: Option<Watch>,
     lives: Vec<Life>,
+    held: Held,
     with_shapes: bool,
     pub sights: Sights,
     last_growth: Option<GrowthKind>,
@@ -142,6 +151,7 @@ impl Program {
             progress: Arc::new(Mutex::new(progress)),
             watch: None,
             lives: vec![life],
+            held: Held::default(),
             with_shapes: false,
             sights: Sights::default(),
             last_growth: None,
@@ -189,6 +199,7 @@ impl Program {
         if let Some(store) = self.store.take() {
             store.close().expect("closing");
         }
+        self.look();
     }
 
     /// Opens the store, runs the script, closes the store.
@@ -233,6 +244,18 @@ impl Program {
                 self.sights.checkpoints += 1;
                 self.look_at_file();
             }
+            Step::Snapshot => {
+                self.step(&Step::Checkpoint);
+                let store = self.store.as_ref().expect("an open store");
+                self.held.take(store, self.content()).expect("a snapshot");
+            }
+            Step::Look => self.look(),
+            Step::BackUp => {
+                let store = self.store.as_ref().expect("an open store");
+                let judged = self.held.back_up(&self.disk, store, self.content()).expect("a backup");
+                judged.expect("the whole copy");
+                self.all_is_durable();
+            }
             Step::SyncBeside(ops) => self.beside(ops, Store::sync),
             Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint),
             Step::CloseHandle => {
@@ -242,6 +265,8 @@ impl Program {
             Step::Reopen => {
                 self.store.take().expect("an open store").close().expect("closing");
                 self.all_is_durable();
+                // Until then the file stays locked.
+                self.look();
                 self.open();
             }
             Step::Kill => {
@@ -330,8 +355,18 @@ impl Program {
         progress.durable = progress.acked;
     }
 
+    /// What the store holds now.
+    fn content(&self) -> Digest {
+        self.life().digest_after(self.progress().acked)
+    }
+
+    fn look(&mut self) {
+        self.held.look().expect("snapshots that show what they showed");
+    }
+
     /// Goes on with what a crash leaves; the old store runs into the void.
     fn crash(&mut self, seed: u64, kind: Crash) {
+        self.look();
         let after = self.disk.crash(seed, kind);
         self.disk.off_call();
         self.disk = after;
@@ -346,7 +381,7 @@ impl Program {
             let copy = self.disk.crash(0, Crash::Kill);
             let store = options(&copy).open(Path::new(PATH)).expect("opening");
             let Progress { acked, durable, .. } = *self.progress();
-            let digest = crate::content::Digest::of(&store).expect("content");
+            let digest = Digest::of(&store).expect("content");
             self.life().find(digest, durable, acked).expect("a prefix")
         };
         let life = self.life().fork(kept);
@@ -361,7 +396,7 @@ impl Program {
 
     /// How many operations the store holds.
     fn find(&self, most: usize) -> usize {
-        let digest = crate::content::Digest::of(self.store()).expect("content");
+        let digest = Digest::of(self.store()).expect("content");
         self.life().find(digest, 0, most).expect("a prefix")
     }
 

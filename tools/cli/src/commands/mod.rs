@@ -1,5 +1,6 @@
 //! One file per verb: its arguments, what it does, what it prints.
 
+pub mod backup;
 pub mod buckets;
 pub mod checkpoint;
 pub mod completions;

@@ -1,11 +1,13 @@
 //! The exit codes, one by one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tophash::Options;
 
 use crate::support::{Dir, damage};
 
 /// Every report, and what else opens the file.
-const REPORTS: [&[&str]; 8] = [
+const REPORTS: [&[&str]; 9] = [
     &["get", "a.tophash", "key"],
     &["info", "a.tophash"],
     &["stats", "a.tophash"],
@@ -14,6 +16,7 @@ const REPORTS: [&[&str]; 8] = [
     &["verify", "a.tophash"],
     &["dump", "a.tophash"],
     &["export", "a.tophash"],
+    &["backup", "a.tophash", "copy.tophash"],
 ];
 const WRITERS: [&[&str]; 4] = [
     &["set", "a.tophash", "key", "value"],
@@ -116,10 +119,32 @@ fn a_file_that_another_process_writes_is_4() {
         assert!(message.contains("a.tophash is locked"), "{arguments:?}: {message}");
     }
     drop(store);
+    assert!(!dir.path("copy.tophash").exists());
     // Readers share it among themselves, and keep writers out.
     let _reader = Options::new().read_only(true).open(dir.path("a.tophash")).unwrap();
     dir.run(["stats", "a.tophash"]).ok();
     dir.run(["set", "a.tophash", "key", "value"]).fails(4);
+}
+
+/// Nothing of a store that is being written is shown, and who asks is told what there is instead.
+#[test]
+fn reports_on_a_live_store_show_nothing_and_say_what_to_do() {
+    let dir = Dir::new();
+    let (store, stop) = (dir.store("a.tophash"), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in (0u64..).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                store.insert((n % 5_000).to_le_bytes(), n.to_le_bytes()).unwrap();
+            }
+        });
+        for arguments in REPORTS {
+            let message = dir.run(arguments).fails(4);
+            let pid = std::process::id();
+            assert!(message.contains(&format!("locked by process {pid} for writing")), "{message}");
+            assert!(message.contains("Store::backup") && message.contains("Store::snapshot"), "{message}");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

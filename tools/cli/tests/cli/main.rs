@@ -1,5 +1,6 @@
 //! The command as a user runs it: the real binary on real files.
 
+mod backup;
 mod entries;
 mod exit_codes;
 mod import;

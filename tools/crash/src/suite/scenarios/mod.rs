@@ -1,6 +1,7 @@
 //! Cycles that aim at one rule each, where random programs hardly ever meet what breaks it.
 
 mod beside;
+mod copies;
 mod failing;
 mod files;
 mod growth;
@@ -40,6 +41,8 @@ pub fn scenarios(seed: u64, tally: &Arc<Tally>) -> Verdict {
         ("in-place writes that fail (D7)", failing::in_place_writes),
         ("checkpoints that fail (D11)", failing::checkpoints),
         ("syncs that fail (D13)", failing::syncs),
+        ("a backup that is cut off (D21)", copies::backup_that_is_cut_off),
+        ("a snapshot of what is freed (D21)", copies::snapshot_of_what_is_freed),
         ("a reserve for removals (D9)", failing::removals_on_a_full_disk),
     ];
     tally.moment();

@@ -1,0 +1,77 @@
+//! Backups that are cut off, and snapshots of what is freed meanwhile.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tophash::sim::{Crash, SimDisk};
+
+use super::{Verdict, insert, open};
+use crate::content::Digest;
+use crate::held::{Held, judge_copy};
+use crate::program::{PATH, Setup, options};
+use crate::script::{ORDINARY, ROLLING};
+use crate::workload::Dice;
+
+const COPY: &str = "copy";
+
+/// Wherever a backup is cut off, its target is whole or absent, a file with another name is whole or no store, and the
+/// original is as it was.
+pub fn backup_that_is_cut_off(dice: &mut Dice) -> Verdict {
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup { capacity: dice.below(300), ..Setup::ORDINARY })?;
+    let told = |error: tophash::Error| error.to_string();
+    let entries = dice.between(1, 60);
+    let len = if dice.one_in(4) { ROLLING } else { ORDINARY };
+    (0..entries).try_for_each(|n| insert(&store, n, len)).map_err(told)?;
+    store.sync().map_err(told)?;
+    let content = Digest::of(&store)?;
+    let wrong = Arc::new(Mutex::new(None));
+    let (noted, seed) = (Arc::clone(&wrong), dice.below(u64::MAX));
+    disk.on_call(move |disk, call| {
+        for (n, kind) in [Crash::Power, Crash::Power, Crash::Kill].into_iter().enumerate() {
+            let after = disk.crash(seed ^ (call.number * 4 + n as u64), kind);
+            if let Err(complaint) = whole_or_absent(&after, content) {
+                let complaint = format!("at {call:?}, {kind:?}: {complaint}");
+                noted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(complaint);
+            }
+        }
+    });
+    let made = store.backup(COPY);
+    disk.off_call();
+    made.map_err(told)?;
+    let wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner).take();
+    wrong.map_or(Ok(()), Err)?;
+    judge_copy(&disk.crash(seed, Crash::Power), Path::new(COPY), content)
+}
+
+fn whole_or_absent(disk: &SimDisk, content: Digest) -> Verdict {
+    for path in disk.paths() {
+        let is_whole = path == Path::new(COPY) || path == Path::new(PATH);
+        if is_whole || options(disk).read_only(true).open(&path).is_ok() {
+            judge_copy(disk, &path, content)?;
+        }
+    }
+    Ok(())
+}
+
+/// Arrays that a snapshot looks at are replaced, twice, and so are the records, before it does.
+pub fn snapshot_of_what_is_freed(dice: &mut Dice) -> Verdict {
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup::ORDINARY)?;
+    let told = |error: tophash::Error| error.to_string();
+    let mut held = Held::default();
+    let mut next = 0;
+    for _ in 0..dice.between(2, 5) {
+        for _ in 0..dice.between(1, 120) {
+            insert(&store, next, ORDINARY).map_err(told)?;
+            next += 1;
+        }
+        store.checkpoint().map_err(told)?;
+        held.take(&store, Digest::of(&store)?).map_err(told)?;
+        if dice.one_in(2) {
+            store.clear().map_err(told)?;
+        }
+    }
+    store.checkpoint().map_err(told)?;
+    held.look()
+}
