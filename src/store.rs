@@ -9,10 +9,12 @@
 //! and everything that can fail comes before the append (C12).
 
 mod background;
+mod compact;
 mod core;
 mod iter;
 mod looks;
 mod many;
+mod moving;
 mod report;
 mod scan;
 #[cfg(test)]
@@ -23,6 +25,7 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use compact::{Compaction, CompactionProgress};
 pub use iter::{Iter, Keys, Values};
 pub use many::GetMany;
 pub use report::Buckets;

@@ -63,6 +63,7 @@ mod inspect;
 mod iter;
 mod lookup;
 mod plan;
+mod relocate;
 mod remove;
 mod warm;
 

@@ -70,6 +70,9 @@ pub struct Sights {
     pub in_same_size_growth: usize,
     pub overflow_chunks: usize,
     pub log_segments: usize,
+    /// Bytes that compaction moved in a session, and segments that were given back.
+    pub moved_bytes: u64,
+    pub given_back: usize,
     pub recovered: usize,
 }
 
@@ -223,10 +226,11 @@ impl Program {
                     Some(GrowthKind::SameSize) => self.sights.in_same_size_growth += 1,
                     None => {}
                 }
+                let segments = self.store().stats().expect("stats").log_segments as usize;
                 self.store().checkpoint().expect("checkpoint");
                 self.all_is_durable();
                 self.sights.checkpoints += 1;
-                self.look_at_file();
+                self.look_at_file(segments);
             }
             Step::SyncBeside(ops) => self.beside(ops, Store::sync),
             Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint),
@@ -312,11 +316,15 @@ impl Program {
         }
     }
 
-    fn look_at_file(&mut self) {
+    fn look_at_file(&mut self, segments_before: usize) {
+        let stats = self.store().stats().expect("stats");
         let extents = self.store().info().expect("info").extents;
         let count = |what: &str| extents.iter().filter(|extent| extent.what.contains(what)).count();
+        let log_segments = count("log segment");
         self.sights.overflow_chunks = self.sights.overflow_chunks.max(count("overflow buckets"));
-        self.sights.log_segments = self.sights.log_segments.max(count("log segment"));
+        self.sights.log_segments = self.sights.log_segments.max(log_segments);
+        self.sights.given_back += segments_before.saturating_sub(log_segments);
+        self.sights.moved_bytes = self.sights.moved_bytes.max(stats.moved_bytes);
     }
 
     fn all_is_durable(&self) {

@@ -123,6 +123,7 @@ impl Writer {
             30..=33 => self.write_beside(),
             34 if self.dice.one_in(3) => self.script.clear(),
             35..=37 => self.end_session(),
+            38 => self.churn(),
             _ => self.insert_new(),
         }
     }
@@ -163,6 +164,16 @@ impl Writer {
             let key = if self.dice.one_in(2) { self.known_key() } else { self.script.key() };
             self.script.insert(&key, len);
             self.keys.push(key);
+        }
+    }
+
+    /// Empties segments of the log.
+    fn churn(&mut self) {
+        let rounds = self.dice.between(2, 10) as usize;
+        let keys = self.script.churn(rounds);
+        self.keys.extend(keys);
+        if self.dice.one_in(2) {
+            self.script.checkpoint();
         }
     }
 
