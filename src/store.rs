@@ -6,7 +6,8 @@
 //! > check sizes → lock → find the key → prepare the change → secure log space → **append** → change the table →
 //! > unlock → wait for a sync if the durability asks for one,
 //!
-//! and everything that can fail comes before the append (C12).
+//! and everything that can fail comes before the append (C12). At the end of a write stands its share of compaction
+//! ([`moving`]).
 
 mod background;
 mod compact;
@@ -319,7 +320,7 @@ impl Store {
         Values(self.iter())
     }
 
-    /// Every entry, in the order in which they were last written: reads the log from its beginning to its end, so that
+    /// Every entry, in the order in which they were last written, or moved by compaction: reads the log from its beginning to its end, so that
     /// a store which is larger than memory is read from the disk once and in order. Where the store fits into memory,
     /// [`Store::iter`] is faster.
     ///

@@ -220,7 +220,8 @@ impl Run<'_> {
             let left = to_come + if paused { cursor.bytes_ahead() } else { 0 };
             self.progress.done_bytes = self.progress.total_bytes.saturating_sub(left);
             (self.tell)(self.progress);
-            if moved_bytes - self.checkpointed > self.checkpoint_bytes()? {
+            let space_is_due = moved_bytes - self.checkpointed > self.checkpoint_bytes()?;
+            if space_is_due || self.core.checkpoint_is_due() {
                 self.checkpointed = moved_bytes;
                 self.core.checkpoint()?;
             }

@@ -4,7 +4,7 @@
 //! live are moved out of the emptiest sealed segment: appended once more, as a *move*, and their cells pointed there. A
 //! segment that has none left goes back to free space at the next checkpoint.
 //!
-//! **How much.** A write earns credit in proportion to its bytes, and to how far the log is beyond four fifths of the
+//! **How much.** A write earns credit in proportion to its bytes, and to how far the log is beyond two thirds of the
 //! ratio; a look at a record costs some of it, a move as many bytes as it copies. So a log that is written at random
 //! settles where it frees as much as it takes. Little credit is kept for later: no write moves more than 1 MiB, or than it
 //! has written itself.
@@ -26,8 +26,9 @@ use crate::mutants::{Mutant, kept};
 use crate::store::core::{Core, Files, Writer};
 use crate::table::prefetch;
 
-/// Moving begins at this share of the ratio that is allowed, and goes at [`PACE_AT_RATIO`] at the ratio itself.
-const BEGIN_AT: f64 = 0.8;
+/// Moving begins at this share of the ratio that is allowed, and goes at [`PACE_AT_RATIO`] at the ratio itself. The file
+/// has more than the log: the array, the journal of a checkpoint, and what is emptied and waits for one.
+const BEGIN_AT: f64 = 0.65;
 /// Bytes of credit for each byte written, when the log is as dead as it may be, and the most in a log that is far beyond.
 /// Of a log that is written at random and two fifths dead, the emptiest segments are two thirds dead: to free a byte there
 /// takes a byte and a half of walking.
@@ -47,7 +48,7 @@ const GROUP: usize = 16;
 const LOOKS_PER_LOG: u64 = 1024;
 const LOOK_BYTES: u64 = 16 << 10;
 /// Less than this is not worth the trouble, nor can it be had: the segment that is written is not moved.
-const LEAST_DEAD_BYTES: u64 = 2 * SEGMENT_UNIT_BYTES;
+const LEAST_DEAD_BYTES: u64 = SEGMENT_UNIT_BYTES;
 /// A checkpoint is due when emptied segments wait for it with so many bytes, and a quarter of the live ones.
 const LEAST_WAITING_BYTES: u64 = 1 << 20;
 
@@ -180,9 +181,7 @@ impl Core {
         let most = written.max(LARGEST_STEP);
         let earned = (written + WRITE_EARNS).saturating_mul(compactor.pace) / 16;
         compactor.credit = compactor.credit.saturating_add(earned).min(most);
-        // Each move makes a page dirty; where these are short, a checkpoint is due before.
-        let pager = self.arrays.pager();
-        if compactor.credit < STEP_CREDIT || pager.dirty_bytes() > pager.limit_bytes() / 2 {
+        if compactor.credit < STEP_CREDIT {
             return;
         }
         self.spend(writer, most);
@@ -260,7 +259,12 @@ impl Core {
     ) -> Result<Walked> {
         let Some(segment) = cursor.segment.upgrade() else { return Ok(Walked::Emptied) };
         let end = segment.published_end();
+        let pager = self.arrays.pager();
         while cursor.at < end && segment.live() > 0 {
+            // Each move makes a page dirty; where these are short, a checkpoint is due before.
+            if pager.dirty_bytes() > pager.limit_bytes() / 2 {
+                return Ok(Walked::Paused);
+            }
             let group = self.read_ahead(writer, &segment, cursor.at, *credit)?;
             if group.is_empty() {
                 return Ok(Walked::Paused);

@@ -9,7 +9,7 @@
 //!
 //! * The newest record of an entry that nobody writes lies before that end, its cell points there, and no other record
 //!   of it counts.
-//! * An entry that has been rewritten since has a cell that points behind the end. It is yielded as it is now, in place of
+//! * An entry that has been rewritten or moved since has a cell that points behind the end. It is yielded as it is now, in place of
 //!   the first older record that the scan comes to; its key is remembered, so that no other one yields it again.
 //! * What no cell points at is an old version, or was removed.
 

@@ -61,6 +61,7 @@ pub enum Command {
     Verify(commands::verify::Verify),
     Salvage(commands::salvage::Salvage),
     Checkpoint(commands::checkpoint::Checkpoint),
+    Compact(commands::compact::Compact),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
 }

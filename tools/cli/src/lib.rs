@@ -43,6 +43,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Verify(verify) => verify.run(),
         Command::Salvage(salvage) => salvage.run(),
         Command::Checkpoint(checkpoint) => checkpoint.run(),
+        Command::Compact(compact) => compact.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     }

@@ -20,6 +20,8 @@ pub enum Step {
     Do(Op),
     Sync,
     Checkpoint,
+    /// Everything live moves together.
+    Compact,
     /// A sync at each of whose calls another thread does one of these operations; it does the rest afterwards.
     SyncBeside(Vec<Op>),
     /// The same with a checkpoint.
@@ -231,6 +233,11 @@ impl Program {
                 self.all_is_durable();
                 self.sights.checkpoints += 1;
                 self.look_at_file(segments);
+            }
+            Step::Compact => {
+                self.store().compact().expect("compacting");
+                self.all_is_durable();
+                self.note_shape();
             }
             Step::SyncBeside(ops) => self.beside(ops, Store::sync),
             Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint),

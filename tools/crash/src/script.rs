@@ -204,7 +204,7 @@ pub fn whole_life() -> Vec<Step> {
     script.churn(4);
     script.sync();
     script.churn(3);
-    script.checkpoint();
+    script.push(Step::Compact);
     script.churn(4);
     script.end()
 }

@@ -2,6 +2,7 @@
 
 pub mod buckets;
 pub mod checkpoint;
+pub mod compact;
 pub mod completions;
 pub mod del;
 pub mod dump;

@@ -1,13 +1,16 @@
 //! Segments of the log that are emptied: what their space holds afterwards, and what is not moved out of them.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tophash::sim::{Crash, SimDisk};
 use tophash::{Error, Store};
 
 use super::{FIRST_RECORD, Verdict, insert, key, open};
 use crate::content::Payload;
 use crate::damage::disk_with;
+use crate::life::shape;
 use crate::program::{PATH, Setup};
-use crate::script::ROLLING;
+use crate::script::{ORDINARY, ROLLING};
 use crate::workload::Dice;
 
 const SEGMENT: usize = 64 << 10;
@@ -97,4 +100,59 @@ pub fn damage_that_is_not_moved(dice: &mut Dice) -> Verdict {
         Err(Error::Corrupt { .. }) => Ok(()),
         other => Err(format!("a damaged value is read: {:?}", other.map(|value| value.is_some()))),
     }
+}
+
+/// Records are moved while the table grows: the replay of a move evacuates nothing that was not evacuated then.
+pub fn moves_in_a_growth(dice: &mut Dice) -> Verdict {
+    /// Enough for a growth that is still under way when the moves come.
+    const ENOUGH: u64 = 1500;
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup::ORDINARY)?;
+    let put = |n| insert(&store, n, ORDINARY).map_err(told);
+    let residents = dice.between(2, 20);
+    (1..=residents).try_for_each(put)?;
+    (0..2 * IN_A_SEGMENT).try_for_each(|n| replace(&store, n))?;
+    let mut inserted = residents;
+    while inserted < ENOUGH || store.growth().map_err(told)?.kind.is_none() {
+        inserted += 1;
+        put(inserted)?;
+    }
+    (0..4 * IN_A_SEGMENT).try_for_each(|n| replace(&store, n))?;
+    let moved_bytes = store.stats().map_err(told)?.moved_bytes;
+    if moved_bytes == 0 || store.growth().map_err(told)?.kind.is_none() {
+        return Err(format!("{moved_bytes} bytes moved while the table grew"));
+    }
+    let before = shape(&store).map_err(told)?;
+    let store = open(&disk.crash(0, Crash::Kill), Setup::ORDINARY)?;
+    match shape(&store).map_err(told)? == before {
+        true => Ok(()),
+        false => Err("the table is another one after a replay of moves".into()),
+    }
+}
+
+/// A segment is begun and emptied between two checkpoints; the second is cut off at each of its calls. Until its header is
+/// durable, the log of the state before leads through that segment.
+pub fn emptied_between_checkpoints(dice: &mut Dice) -> Verdict {
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup::ORDINARY)?;
+    let last = dice.between(2, 4) * IN_A_SEGMENT;
+    (0..=last).try_for_each(|n| replace(&store, n))?;
+    let wrong = Arc::new(Mutex::new(None));
+    let noted = Arc::clone(&wrong);
+    disk.on_call(move |disk, call| {
+        let held = open(&disk.crash(call.number, Crash::Kill), Setup::ORDINARY).and_then(|store| {
+            store
+                .get(key(0))
+                .map(|value| value.as_deref() == Some(&Payload::new(last, ROLLING).bytes()[..]))
+                .map_err(told)
+        });
+        if held != Ok(true) {
+            let mut wrong = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            wrong.get_or_insert(format!("at {call:?}: the last value is not there: {held:?}"));
+        }
+    });
+    store.checkpoint().map_err(told)?;
+    disk.off_call();
+    let wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner).take();
+    wrong.map_or(Ok(()), Err)
 }
