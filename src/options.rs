@@ -261,7 +261,7 @@ impl Options {
     /// How much of the log may be dead: records that were replaced or removed, and the removals themselves. Above 0, up to
     /// 1; 0.5 unless told otherwise, which makes the log up to twice as long as what is live.
     ///
-    /// From two thirds of the ratio on each write also moves a few live records out of the segment of the log that is
+    /// From three fifths of the ratio on each write also moves a few live records out of the segment of the log that is
     /// emptiest, the more of them the closer the log is to it; the emptied segments go back to the file system.
     /// A smaller ratio takes less space and writes more: at 0.5, random overwriting moves somewhat more than half a byte for each one
     /// written. With 1 no write moves anything. [`Store::compact`] moves everything at once.

@@ -4,7 +4,7 @@
 //! live are moved out of the emptiest sealed segment: appended once more, as a *move*, and their cells pointed there. A
 //! segment that has none left goes back to free space at the next checkpoint.
 //!
-//! **How much.** A write earns credit in proportion to its bytes, and to how far the log is beyond two thirds of the
+//! **How much.** A write earns credit in proportion to its bytes, and to how far the log is beyond three fifths of the
 //! ratio; a look at a record costs some of it, a move as many bytes as it copies. So a log that is written at random
 //! settles where it frees as much as it takes. Little credit is kept for later: no write moves more than 1 MiB, or than it
 //! has written itself.
@@ -28,7 +28,7 @@ use crate::table::prefetch;
 
 /// Moving begins at this share of the ratio that is allowed, and goes at [`PACE_AT_RATIO`] at the ratio itself. The file
 /// has more than the log: the array, the journal of a checkpoint, and what is emptied and waits for one.
-const BEGIN_AT: f64 = 0.65;
+const BEGIN_AT: f64 = 0.6;
 /// Bytes of credit for each byte written, when the log is as dead as it may be, and the most in a log that is far beyond.
 /// Of a log that is written at random and two fifths dead, the emptiest segments are two thirds dead: to free a byte there
 /// takes a byte and a half of walking.
