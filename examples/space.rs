@@ -1,7 +1,7 @@
 //! What the file takes while a store is overwritten, emptied and compacted, and how long its writes wait.
 //!
-//! `cargo run --release --example space` fills a million entries of 16-byte keys and 100-byte values; another number may
-//! be given. Sizes are in multiples of the bytes of keys and values, and those of the disk that the file occupies.
+//! `cargo run --release --example space 1000000` does it with a million entries of 16-byte keys and 100-byte values. Sizes
+//! of the file, as far as it occupies the disk, are in multiples of the bytes of the keys and values in it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -109,7 +109,7 @@ fn run(path: &Path, entries: u64) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let entries = std::env::args().nth(1).and_then(|number| number.parse().ok()).unwrap_or(1_000_000);
+    let entries = std::env::args().nth(1).and_then(|number| number.parse().ok()).unwrap_or(100_000);
     let path = std::env::temp_dir().join(format!("space-{}.tophash", std::process::id()));
     let done = run(&path, entries);
     let _ = std::fs::remove_file(&path);

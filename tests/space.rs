@@ -279,3 +279,20 @@ fn a_compaction_without_room_loses_nothing() {
     store.compact().unwrap();
     check_equal(&store, &model, []);
 }
+
+/// Where memory for changed pages is short, a compaction checkpoints more often, and ends.
+#[test]
+fn a_compaction_in_little_memory_ends() {
+    let place = Place::in_memory();
+    let (mut model, mut random) = (Model::new(), Random(8));
+    let limited = options().index_memory_limit(64 << 10).max_dead_ratio(1.0);
+    let store = limited.open(place.file("a.tophash")).unwrap();
+    (0..12_000).for_each(|n| put(&store, &mut model, n % 5_000, &mut random));
+    let checkpoints = store.stats().unwrap().checkpoint_seq;
+    let done = store.compact().unwrap();
+    assert!(
+        done.moved_records >= 3_000 && store.stats().unwrap().checkpoint_seq > checkpoints + 10,
+        "{done:?}"
+    );
+    check_equal(&store, &model, []);
+}

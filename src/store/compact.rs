@@ -221,7 +221,7 @@ impl Run<'_> {
             self.progress.done_bytes = self.progress.total_bytes.saturating_sub(left);
             (self.tell)(self.progress);
             let space_is_due = moved_bytes - self.checkpointed > self.checkpoint_bytes()?;
-            if space_is_due || self.core.checkpoint_is_due() {
+            if space_is_due || self.core.memory_is_short() {
                 self.checkpointed = moved_bytes;
                 self.core.checkpoint()?;
             }

@@ -259,10 +259,9 @@ impl Core {
     ) -> Result<Walked> {
         let Some(segment) = cursor.segment.upgrade() else { return Ok(Walked::Emptied) };
         let end = segment.published_end();
-        let pager = self.arrays.pager();
         while cursor.at < end && segment.live() > 0 {
             // Each move makes a page dirty; where these are short, a checkpoint is due before.
-            if pager.dirty_bytes() > pager.limit_bytes() / 2 {
+            if self.memory_is_short() {
                 return Ok(Walked::Paused);
             }
             let group = self.read_ahead(writer, &segment, cursor.at, *credit)?;

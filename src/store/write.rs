@@ -351,7 +351,14 @@ impl Core {
         let begun = files.session.load(Ordering::Relaxed);
         begun && self.log_bytes_since_checkpoint() > self.checkpoint_bound()
             || files.space_waits.load(Ordering::Relaxed)
-            || self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() / 2
+            || self.memory_is_short()
+    }
+
+    /// Whether half of the memory that index pages may take has changed since the last checkpoint.
+    #[inline]
+    pub(super) fn memory_is_short(&self) -> bool {
+        let pager = self.arrays.pager();
+        pager.dirty_bytes() > pager.limit_bytes() / 2
     }
 
     fn checkpoint_bound(&self) -> u64 {

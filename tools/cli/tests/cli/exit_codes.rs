@@ -15,10 +15,11 @@ const REPORTS: [&[&str]; 8] = [
     &["dump", "a.tophash"],
     &["export", "a.tophash"],
 ];
-const WRITERS: [&[&str]; 4] = [
+const WRITERS: [&[&str]; 5] = [
     &["set", "a.tophash", "key", "value"],
     &["del", "a.tophash", "key"],
     &["checkpoint", "a.tophash"],
+    &["compact", "a.tophash"],
     &["import", "a.tophash", "-"],
 ];
 
