@@ -38,7 +38,10 @@ mod upkeep;
 pub use error::{Detail, Error, Result};
 pub use options::{Durability, Options};
 pub use salvage::{Salvage, salvage};
-pub use store::{Buckets, GetMany, Iter, Keys, Scan, Snapshot, SnapshotIter, Store, Value, Values};
+pub use store::{
+    Buckets, Compaction, CompactionProgress, GetMany, Iter, Keys, Scan, Snapshot, SnapshotIter, Store, Value,
+    Values,
+};
 pub use table::HashKind;
 
 /// What [`Store::stats`], [`Store::growth`], [`Store::info`], [`Store::buckets`], [`Store::verify`], [`Store::backup`] and

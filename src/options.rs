@@ -62,6 +62,7 @@ pub struct Options {
     pub(crate) verify_reads: bool,
     pub(crate) checkpoint_bytes: Option<u64>,
     pub(crate) index_memory_limit: u64,
+    pub(crate) max_dead_ratio: f64,
     pub(crate) background: bool,
     pub(crate) volume: Arc<dyn Volume>,
     pub(crate) seed: Option<u64>,
@@ -87,6 +88,7 @@ impl Options {
             verify_reads: true,
             checkpoint_bytes: None,
             index_memory_limit: 1 << 30,
+            max_dead_ratio: 0.5,
             background: true,
             volume: Arc::new(FileSystem),
             seed: None,
@@ -256,6 +258,29 @@ impl Options {
         self
     }
 
+    /// How much of the log may be dead: records that were replaced or removed, and the removals themselves. Above 0, up to
+    /// 1; 0.5 unless told otherwise, which makes the log up to twice as long as what is live.
+    ///
+    /// From three fifths of the ratio on each write also moves a few live records out of the segment of the log that is
+    /// emptiest, the more of them the closer the log is to it; the emptied segments go back to the file system.
+    /// A smaller ratio takes less space and writes more: at 0.5, random overwriting moves somewhat more than half a byte for each one
+    /// written. With 1 no write moves anything. [`Store::compact`] moves everything at once.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tophash::Store::open(dir.path().join("app.tophash"))?;
+    /// # let path = dir.path().join("options.tophash");
+    /// use tophash::Options;
+    ///
+    /// let store = Options::new().max_dead_ratio(0.25).open(&path)?;
+    /// assert_eq!(store.stats()?.max_dead_ratio, 0.25);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
+    pub fn max_dead_ratio(mut self, ratio: f64) -> Self {
+        self.max_dead_ratio = ratio;
+        self
+    }
+
     /// Whether a background thread syncs, checkpoints and prepares log segments; true unless told otherwise.
     /// Without it the same work is done inside the writes that find it due, which makes a store deterministic.
     ///
@@ -322,6 +347,15 @@ impl Options {
     /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         Store::open_with(path.as_ref(), self)
+    }
+
+    pub(crate) fn checked_dead_ratio(&self) -> Result<f64> {
+        let valid = self.max_dead_ratio > 0.0 && self.max_dead_ratio <= 1.0;
+        valid.then_some(self.max_dead_ratio).ok_or(Error::TooLarge {
+            what: "the dead ratio, in hundredths (more than 0),",
+            len: (self.max_dead_ratio * 100.0) as u64,
+            limit: 100,
+        })
     }
 
     pub(crate) fn checked_load_factor(&self) -> Result<LoadFactor> {

@@ -6,15 +6,18 @@
 //! > check sizes → lock → find the key → prepare the change → secure log space → **append** → change the table →
 //! > unlock → wait for a sync if the durability asks for one,
 //!
-//! and everything that can fail comes before the append (C12).
+//! and everything that can fail comes before the append (C12). At the end of a write stands its share of compaction
+//! ([`moving`]).
 
 mod background;
 mod backup;
+mod compact;
 mod core;
 mod growth;
 mod iter;
 mod looks;
 mod many;
+mod moving;
 mod report;
 mod scan;
 mod snapshot;
@@ -26,6 +29,7 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use compact::{Compaction, CompactionProgress};
 pub use iter::{Iter, Keys, Values};
 pub use many::GetMany;
 pub use report::Buckets;
@@ -321,7 +325,7 @@ impl Store {
         Values(self.iter())
     }
 
-    /// Every entry, in the order in which they were last written: reads the log from its beginning to its end, so that
+    /// Every entry, in the order in which they were last written, or moved by compaction: reads the log from its beginning to its end, so that
     /// a store which is larger than memory is read from the disk once and in order. Where the store fits into memory,
     /// [`Store::iter`] is faster.
     ///

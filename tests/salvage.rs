@@ -22,12 +22,14 @@ struct Sample {
     extents: Vec<Extent>,
 }
 
+/// Old versions stay where they are, unless all of their segment is dead.
 fn on(disk: &SimDisk) -> Options {
-    Options::new().media(disk.clone()).background(false)
+    Options::new().media(disk.clone()).background(false).max_dead_ratio(1.0)
 }
 
 impl Sample {
-    /// Several segments, replaced and removed keys, large values, a clear early on, and a growth under way.
+    /// Several segments, replaced and removed keys, large values, a clear early on, and a growth under way. In each
+    /// segment something is live, so that none is given up.
     fn new() -> Self {
         let disk = SimDisk::new(1);
         let store = on(&disk).checkpoint_bytes(100_000).open(OLD).unwrap();
@@ -35,11 +37,17 @@ impl Sample {
             Sample { bytes: Vec::new(), model: Model::new(), ever: HashMap::new(), extents: Vec::new() };
         let mut random = Random(5);
         for n in 0..3_000u64 {
+            if n % 20 == 6 {
+                let (key, value) = (format!("resident {n}").into_bytes(), random.bytes(30));
+                store.insert(&key, &value).unwrap();
+                sample.ever.entry(key.clone()).or_default().insert(value.clone());
+                sample.model.insert(key, value);
+            }
             let key = format!("key {}", random.below(900)).into_bytes();
             let len = if n % 300 == 7 { 70_000 } else { random.below(200) as usize };
             let value = random.bytes(len);
             match n {
-                100 => {
+                5 => {
                     store.clear().unwrap();
                     sample.model.clear();
                 }
@@ -138,6 +146,36 @@ fn without_headers_and_catalog_the_log_tells_all() {
         assert!(found == sample.model, "{what}: {} entries, {report:?}", found.len());
         assert!(report.is_complete() && report.table_entries.is_none(), "{what}: {report:?}");
         assert!(report.damage.iter().any(|damage| damage.what == what), "{report:?}");
+    }
+}
+
+/// A removal is gone with its segment, and the removed value is still there: where no table is left it comes back, and
+/// counts as doubtful.
+#[test]
+fn entries_before_a_segment_that_was_given_up_are_doubtful() {
+    let disk = SimDisk::new(3);
+    let store = on(&disk).open(OLD).unwrap();
+    let put = |key: &str, len| drop(store.insert(key, vec![7; len]).unwrap());
+    put("gone", 10);
+    put("resident", 10);
+    (0..4).for_each(|_| put("large", 20_000));
+    store.remove("gone").unwrap();
+    (0..9).for_each(|_| put("large", 20_000));
+    let buckets = store.info().unwrap().extents.into_iter().find(|extent| extent.what == "buckets").unwrap();
+    let segments = store.stats().unwrap().log_segments;
+    store.checkpoint().unwrap();
+    assert!(store.stats().unwrap().log_segments < segments - 1, "segments were given up");
+    store.close().unwrap();
+
+    let bytes = disk.contents(OLD).unwrap();
+    let mut no_table = bytes.clone();
+    no_table[buckets.offset as usize..][..buckets.bytes as usize].fill(0x77);
+    let no_slots = without(&without(&bytes, SLOTS[0], 512), SLOTS[1], 512);
+    for (bytes, entries, whole) in [(bytes, 2, true), (no_table, 3, true), (no_slots, 3, false)] {
+        let (found, report) = salvage(&bytes, |salvage| salvage).unwrap();
+        assert_eq!((found.len(), found.contains_key(&b"gone"[..])), (entries, entries == 3), "{report:?}");
+        assert_eq!(report.doubtful, if entries == 3 { 2 } else { 0 }, "{report:?}");
+        assert_eq!(report.is_complete(), whole, "{report:?}");
     }
 }
 

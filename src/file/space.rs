@@ -267,7 +267,8 @@ impl Space {
         (free.chain(given_back).collect(), state.end)
     }
 
-    /// Cuts free space off the end of the file. Only when nothing maps it: at a close.
+    /// Cuts free space off the end of the file. A mapping may still lie there, a part of one whose other parts are in
+    /// use: nobody looks into what is free.
     pub(crate) fn truncate(&self) -> std::io::Result<()> {
         let mut state = self.lock();
         if let Some((&offset, &len)) = state.free.last_key_value()

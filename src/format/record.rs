@@ -46,6 +46,9 @@ pub enum Kind {
     Grow = 4,
     /// The log is durable up to the position that the value names (D4).
     SyncMark = 5,
+    /// A put that compaction copied from a segment that it empties: the key's cell points here now, and nothing else
+    /// changes (D15).
+    Move = 6,
 }
 
 /// The value of a growth record: the array doubles.
@@ -56,6 +59,12 @@ pub const GROW_SAME_SIZE: u64 = 2;
 pub const GROW_SHRINK: u64 = 3;
 
 impl Kind {
+    /// Whether a cell can point at such a record.
+    #[inline]
+    pub fn is_entry(self) -> bool {
+        matches!(self, Kind::Put | Kind::Move)
+    }
+
     fn from_bits(bits: u8) -> Option<Kind> {
         Some(match bits & !(LARGE | KEY_LEN_BIT_24) {
             1 => Kind::Put,
@@ -63,6 +72,7 @@ impl Kind {
             3 => Kind::Clear,
             4 => Kind::Grow,
             5 => Kind::SyncMark,
+            6 => Kind::Move,
             _ => return None,
         })
     }
@@ -80,7 +90,9 @@ impl Salt {
         if kept(Mutant::SaltHasEpoch) {
             crc.update(&epoch.to_le_bytes());
         }
-        crc.update(&sequence.to_le_bytes());
+        if kept(Mutant::SaltHasSequence) {
+            crc.update(&sequence.to_le_bytes());
+        }
         Salt(crc.finalize())
     }
 
@@ -238,7 +250,7 @@ impl Frame {
     }
 }
 
-/// The frame of a small record that says put: what a lookup nearly always comes to.
+/// The frame of a small record that says put, or of one that compaction moved: what a lookup nearly always comes to.
 #[derive(Clone, Copy)]
 pub struct SmallPut {
     key_len: usize,
@@ -251,10 +263,11 @@ impl SmallPut {
     pub fn decode(head: &[u8]) -> Option<SmallPut> {
         let head = u64::from_le_bytes(*head.first_chunk()?);
         let (kind, key_len, value_len) = ((head >> 32) as u8, (head >> 40) as u8, (head >> 48) as u16);
-        (kind == Kind::Put as u8).then_some(SmallPut { key_len: key_len.into(), value_len: value_len.into() })
+        (kind == Kind::Put as u8 || kind == Kind::Move as u8)
+            .then_some(SmallPut { key_len: key_len.into(), value_len: value_len.into() })
     }
 
-    /// The same as a frame.
+    /// The same as a frame; what was moved is as good as put.
     #[inline]
     pub fn frame(self) -> Frame {
         let (key_len, value_len) = (self.key_len as u32, self.value_len as u32);

@@ -18,8 +18,6 @@
 //! They are for the simulated disk: on a real file some end in a SIGBUS. Rules that keep memory from being taken away
 //! under a reader have no mutant; the tests of `table` and of the epochs and `tools/models` look at those. Not here either:
 //!
-//! * D1, the number of its segment in the salt of a record: while no segment is given back before its session ends, epoch
-//!   and offset name one record. Compaction will need it.
 //! * D2, a fresh segment taken at open already: costs space, loses nothing.
 //! * D6, the log's sync before the journal is written: the sync before the header covers both, and the earlier one is
 //!   there so that a log does not wait for a large journal to become durable.

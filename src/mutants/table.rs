@@ -44,6 +44,9 @@ mutants! {
     SaltHasEpoch [D1]
         "checksums of records know no epoch: as with an epoch that is not raised, old records in a segment begun \
          again pass for new ones";
+    SaltHasSequence [D1]
+        "checksums of records know no number of their segment: where one that was given up is begun again in the same \
+         session, old records behind a torn tail pass for new ones";
     SaltHasOffset [D1]
         "checksums of records know no offset: a record written to the wrong place of its segment, or copied within \
          it, passes";
@@ -143,6 +146,9 @@ mutants! {
         "in-place writes that failed are not tried again: the next checkpoint drops their journal, and the file \
          keeps old pages";
 
+    EmptiedSegmentsWait [D8]
+        "emptied segments are given up when a checkpoint begins: a crash before its header is durable finds the log \
+         punched that the state before replays";
     FreedSpaceWaits [D8]
         "space that the durable header names is punched and used as soon as it is freed: a crash before the next \
          header finds the old state overwritten";
@@ -235,6 +241,8 @@ mutants! {
     ClearLogged [D15]
         "clear appends no record: after a crash the entries are back, and removals from behind the clear fail the \
          replay";
+    MovesDoNoGrowthWork [D15]
+        "the replay of a move evacuates buckets as a put does: the reopened table is another one";
     LiveBytesInCatalog [D15]
         "checkpoints count no live bytes: after a reopen the counts of the segments are wrong";
     ReadOnlyOverlay [D17]
@@ -279,6 +287,8 @@ mutants! {
          in vain";
     LockTaken [C16 D22]
         "a lock that another holds is ignored: two stores write one file";
+    MovedRecordsCompared [C13]
+        "compaction moves a record without comparing its checksum: the copy of a damaged one passes for whole";
     OldValueChecked [C12]
         "an insert over a damaged value goes on: it reports no previous value instead of an error with nothing changed";
     ChecksumOnRead [C13]

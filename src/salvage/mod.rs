@@ -7,7 +7,8 @@
 //! Where the damaged file still opens, its table is asked about every key: it knows what was removed even if the record
 //! of the removal is damaged. What it can't tell, because a page of it or the record it points at is damaged, falls to
 //! the newest whole record. Where the file does not open the log alone decides, and damage in it may bring a removed key
-//! back, or an older value: the report counts these entries as doubtful.
+//! back, or an older value; so may a segment that was given up because nothing in it was live, with the removals that it
+//! held: the report counts entries from before such a gap as doubtful.
 //!
 //! The damaged file is read by calls and under a shared lock, and never written.
 
@@ -190,12 +191,11 @@ fn open_damaged(path: &Path, options: &Options, source: &Source, damage: &mut Ve
 
 /// The log of a file that opens, newest first.
 fn log_of_open(table: &Store) -> Result<Vec<Life>> {
-    let segments = table.log_segments()?;
-    let lives = segments
-        .iter()
-        .rev()
-        .map(|segment| Life::of_open(segment.offset(), segment.head(), segment.published_end()));
-    Ok(lives.collect())
+    let mut lives = Vec::new();
+    for segment in table.log_segments()?.iter().rev() {
+        lives.push(Life::of_open(segment.offset(), segment.head(), segment.published_end(), lives.last()));
+    }
+    Ok(lives)
 }
 
 /// Options for a new store of the kind that the old one was. Nothing of it counts before it is closed, so nothing is

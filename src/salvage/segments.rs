@@ -32,7 +32,8 @@ pub(super) struct Life {
     /// Offset of the segment before it, 0 for the first of a file; and where that one ends.
     predecessor: Option<u64>,
     predecessor_end: Option<u64>,
-    /// Log is missing between this life and the one after it.
+    /// Log is missing between this life and the one after it: lost, or given up because nothing in it was live. Removals
+    /// were in it perhaps.
     pub(super) gap_behind: bool,
 }
 
@@ -189,9 +190,10 @@ impl Life {
         }
     }
 
-    /// One of a segment of the open store, which knows where it ends.
-    pub(super) fn of_open(offset: u64, head: &SegmentHead, end: u64) -> Life {
-        Life { end: Some(end), ..Life::of_head(offset, head) }
+    /// One of a segment of the open store, which knows where it ends, and the one `newer` than it.
+    pub(super) fn of_open(offset: u64, head: &SegmentHead, end: u64, newer: Option<&Life>) -> Life {
+        let gap_behind = newer.is_some_and(|newer| newer.predecessor != Some(offset));
+        Life { end: Some(end), gap_behind, ..Life::of_head(offset, head) }
     }
 }
 
@@ -230,10 +232,13 @@ pub(super) fn log(
                 life.end = newer.predecessor_end.filter(fits).or(life.end);
             } else if (named.is_some() || begins_with_newer) && !life.listed {
                 continue;
-            } else if named.is_none() && !newer.listed {
-                damage.push(Damage::new("missing log segment", predecessor.unwrap_or(0), 0));
+            } else {
                 life.gap_behind = true;
-                complete = false;
+                // Behind what a catalog lists, all that it does not list was given up.
+                if named.is_none() && !newer.listed {
+                    damage.push(Damage::new("missing log segment", predecessor.unwrap_or(0), 0));
+                    complete = false;
+                }
             }
         }
         newer = Some(life);

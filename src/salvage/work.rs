@@ -88,7 +88,7 @@ impl<'a> Work<'a> {
             match frame.kind {
                 Kind::Clear => return Ok(true),
                 Kind::Grow | Kind::SyncMark => {}
-                Kind::Remove | Kind::Put => match self.key(offset, &frame, salt) {
+                Kind::Remove | Kind::Put | Kind::Move => match self.key(offset, &frame, salt) {
                     None => self.damage("log", offset, frame.bytes()),
                     Some(key) if frame.kind == Kind::Remove => self.remove(&key)?,
                     Some(key) => {

@@ -26,6 +26,7 @@ use crate::format::header::{Header, Identity};
 use crate::mutants::{Mutant, kept};
 use crate::options::Options;
 use crate::seam::{Arrays, Records as _};
+use crate::store::moving::Compactor;
 use crate::store::value::Value;
 use crate::table::{Array, Geometry, HashKind, Host, KeyHasher, Table, lookup, peek};
 use crate::upkeep::records::PinnedRecords;
@@ -74,6 +75,7 @@ impl<T> Deref for Apart<T> {
 pub(super) struct Writer {
     pub(super) table: Table<IndexPages>,
     pub(super) log: Option<LogWriter>,
+    pub(super) compactor: Compactor,
 }
 
 /// The parts of an open file that write.
@@ -97,6 +99,8 @@ pub(super) struct Files {
     pub(super) replayed: AtomicU64,
     /// Checkpoints take turns; held over the whole of one.
     pub(super) checkpointing: Mutex<()>,
+    /// Compactions of everything take turns. Taken before all other locks.
+    pub(super) compacting: Mutex<()>,
     /// Held while a background thread has space in hand that is neither the log's nor free: a spare segment on its
     /// way to the log, or what no reader sees any more on its way back. Taken before the writer lock.
     pub(super) in_hand: Mutex<()>,
@@ -104,6 +108,8 @@ pub(super) struct Files {
     pub(super) last_sync: Mutex<Instant>,
     /// The log would like space to be prepared; a hint from the writer to the background thread.
     pub(super) wants_space: AtomicBool,
+    /// Emptied segments wait for a checkpoint with so much space that one is due; a hint from the writer.
+    pub(super) space_waits: AtomicBool,
     /// Checkpoints that were due and failed.
     pub(super) failed_checkpoints: AtomicU64,
     /// After one of them: bytes appended at which to try again.
@@ -124,6 +130,7 @@ impl Core {
     }
 
     fn assemble(path: &Path, options: Options, media: Arc<dyn Media>, parts: Recovered) -> Result<Core> {
+        let compactor = Compactor::new(options.checked_dead_ratio()?);
         let Recovered { header, domain, log, arrays, mut table, .. } = parts;
         table.keep_room_for(options.capacity);
         let mut log_writer = None;
@@ -160,10 +167,12 @@ impl Core {
                     checkpointed: AtomicU64::new(0),
                     replayed: AtomicU64::new(parts.replayed_bytes),
                     checkpointing: Mutex::new(()),
+                    compacting: Mutex::new(()),
                     in_hand: Mutex::new(()),
                     group: Group::new(),
                     last_sync: Mutex::new(Instant::now()),
                     wants_space: AtomicBool::new(false),
+                    space_waits: AtomicBool::new(false),
                     failed_checkpoints: AtomicU64::new(0),
                     retry_at: AtomicU64::new(0),
                     closed: AtomicBool::new(false),
@@ -188,7 +197,7 @@ impl Core {
             opened_with: header,
             replayed_bytes: parts.replayed_bytes,
             recovered: parts.unclean || parts.replayed_bytes > 0,
-            writer: Apart(Mutex::new(Writer { table, log: log_writer })),
+            writer: Apart(Mutex::new(Writer { table, log: log_writer, compactor })),
             files: Apart(files),
         })
     }

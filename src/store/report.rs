@@ -15,10 +15,12 @@ use crate::upkeep::verify::{Subject, Verification, verify};
 impl Core {
     pub(super) fn stats(&self) -> Result<Stats> {
         let pin = self.pin()?;
-        let (geometry, counters) = {
-            let writer = self.lock_writer_to_look();
-            (Arc::clone(writer.table.geometry()), writer.table.counters())
-        };
+        let writer = self.lock_writer_to_look();
+        let (geometry, counters) = (Arc::clone(writer.table.geometry()), writer.table.counters());
+        let log_segments_pinned = writer.log.as_ref().map_or(0, LogWriter::given_up) as u64;
+        let (log_segments_left_alone, moved_bytes) =
+            (writer.compactor.left_alone(), writer.compactor.moved.bytes);
+        drop(writer);
         let file = FileFigures {
             file_bytes: self.media.length().map_err(Error::io("reading the file's length"))?,
             allocated_bytes: self.media.allocated().map_err(Error::io("reading the file's size on disk"))?,
@@ -28,6 +30,10 @@ impl Core {
                 .files
                 .as_ref()
                 .map_or(0, |files| files.failed_checkpoints.load(Ordering::Relaxed)),
+            log_segments_pinned,
+            log_segments_left_alone,
+            moved_bytes,
+            max_dead_ratio: self.options.max_dead_ratio,
             dirty_bytes: self.arrays.pager().dirty_bytes(),
             index_memory_limit: self.arrays.pager().limit_bytes(),
             pinned: self.domain.waiting(),

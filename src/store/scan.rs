@@ -9,7 +9,7 @@
 //!
 //! * The newest record of an entry that nobody writes lies before that end, its cell points there, and no other record
 //!   of it counts.
-//! * An entry that has been rewritten since has a cell that points behind the end. It is yielded as it is now, in place of
+//! * An entry that has been rewritten or moved since has a cell that points behind the end. It is yielded as it is now, in place of
 //!   the first older record that the scan comes to; its key is remembered, so that no other one yields it again.
 //! * What no cell points at is an old version, or was removed.
 
@@ -24,7 +24,6 @@ use crate::file::log::RecordRef;
 use crate::file::log::chain::Mark;
 use crate::file::log::segment::Segment;
 use crate::format::bucket::{Hash, Position};
-use crate::format::record::Kind;
 use crate::format::segment::FIRST_RECORD;
 use crate::seam::Records as _;
 use crate::store::core::Core;
@@ -212,7 +211,7 @@ impl<'s> LogWalk<'s> {
                 continue;
             };
             match scan.next() {
-                Some(Found::Record { offset, frame, value_whole }) if frame.kind == Kind::Put => {
+                Some(Found::Record { offset, frame, value_whole }) if frame.kind.is_entry() => {
                     let candidate = Candidate::read(core, pin, segment, offset, value_whole);
                     if let Ok(candidate) = &candidate {
                         prefetch(geometry, candidate.hash);

@@ -1,13 +1,14 @@
 //! Writing: operations, sessions, syncs, checkpoints, and the close.
 
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::file::checkpoint::{Copies, Freeze, FrozenPages};
 use crate::file::epoch::Pin;
 use crate::file::log::RecordRef;
+use crate::file::log::segment::Segment;
 use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::pages::IndexPages;
 use crate::format::PAGE_BYTES;
@@ -140,8 +141,9 @@ impl Core {
         Ok(files)
     }
 
-    /// What every write ends with: the count, the lock, and the wait for a sync.
-    fn finish_write(&self, files: &Files, writer: MutexGuard<'_, Writer>) -> Result<()> {
+    /// What every write ends with: its share of compaction, the count, the lock, and the wait for a sync.
+    fn finish_write(&self, files: &Files, mut writer: MutexGuard<'_, Writer>) -> Result<()> {
+        self.compact_beside(files, &mut writer);
         self.set_count(writer.table.counters().count);
         let appended = files.appended.load(Ordering::Acquire);
         let wants_space = writer.log.as_ref().is_some_and(LogWriter::wants_space)
@@ -235,13 +237,19 @@ impl Core {
             files.checkpointer.finish_earlier()?;
         }
         let copies = self.room_for_copies()?;
-        let (mut freeze, appended) = {
+        let (mut freeze, emptied, appended) = {
             let mut writer = self.lock_writer()?;
             // After a crash the log goes on in a fresh segment before a header may say that it ends here (D2).
             if kept(Mutant::FreshSegmentBeforeHeader) {
                 writer.log()?.secure(0, Purpose::Free)?;
             }
-            (self.freeze(&mut writer, copies)?, files.appended.load(Ordering::Acquire))
+            let (freeze, emptied) = self.freeze(&mut writer, copies)?;
+            files.space_waits.store(false, Ordering::Relaxed);
+            (freeze, emptied, files.appended.load(Ordering::Acquire))
+        };
+        let emptied = match kept(Mutant::EmptiedSegmentsWait) {
+            true => emptied,
+            false => self.give_up(emptied).map(|()| Vec::new())?,
         };
         // Before the sync, during which the writer comes by nearly all of them.
         freeze.copy_ahead();
@@ -261,7 +269,13 @@ impl Core {
             let _writer = self.lock_writer()?;
             freeze.drop_clean_copies();
         }
-        self.domain.collect();
+        self.give_up(emptied)
+    }
+
+    /// Gives up segments that are emptied and not needed by the state on disk any more (D8).
+    fn give_up(&self, emptied: Vec<Arc<Segment>>) -> Result<()> {
+        self.lock_writer()?.log()?.give_up(emptied);
+        self.collect();
         Ok(())
     }
 
@@ -274,11 +288,26 @@ impl Core {
         Ok(Copies::with_room_for(dirty.min((limit / PAGE_BYTES) as usize)))
     }
 
-    /// The table at this moment (D7). The caller holds the writer lock.
-    fn freeze(&self, writer: &mut Writer, copies: Copies) -> Result<Freeze> {
+    /// Takes back what no reader can see any more.
+    fn collect(&self) {
+        self.domain.collect();
+        if let Ok(mut writer) = self.writer.lock()
+            && let Some(log) = writer.log.as_mut()
+        {
+            log.let_go();
+        }
+        self.domain.collect();
+    }
+
+    /// The table at this moment (D7), and the segments that a checkpoint of it leaves out: no cell points into them, and
+    /// a replay begins behind them. The caller holds the writer lock.
+    fn freeze(&self, writer: &mut Writer, copies: Copies) -> Result<(Freeze, Vec<Arc<Segment>>)> {
         let pin = self.pin()?;
-        let position = writer.log()?.position();
+        let log = writer.log()?;
+        let position = log.position();
         let segments = self.log.segments(&pin);
+        let (emptied, segments): (Vec<_>, Vec<_>) =
+            segments.into_iter().partition(|segment| log.is_emptied(segment));
         let segments =
             segments.iter().map(|segment| segment.catalog_entry(segment.published_end())).collect();
         let geometry = writer.table.geometry();
@@ -286,7 +315,7 @@ impl Core {
         if let Some(old) = &geometry.old {
             arrays.extend(frozen_parts(ArrayRole::Old, &old.array));
         }
-        Ok(Freeze { hmap: hmap(writer), log: position, arrays, segments, copies })
+        Ok((Freeze { hmap: hmap(writer), log: position, arrays, segments, copies }, emptied))
     }
 
     pub(super) fn close(&self) -> Result<()> {
@@ -302,8 +331,7 @@ impl Core {
             return Ok(());
         }
         self.run_checkpoint(files, true)?;
-        self.lock_writer()?.log()?.drop_spares();
-        drop(self.arrays.give_up_ahead());
+        self.give_up_prepared(files)?;
         self.domain.collect();
         files.space.truncate().map_err(Error::io("truncating the file"))
     }
@@ -324,7 +352,15 @@ impl Core {
         // What was replayed counts too, once somebody writes: an opening alone changes nothing.
         let begun = files.session.load(Ordering::Relaxed);
         begun && self.log_bytes_since_checkpoint() > self.checkpoint_bound()
-            || self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() / 2
+            || files.space_waits.load(Ordering::Relaxed)
+            || self.memory_is_short()
+    }
+
+    /// Whether half of the memory that index pages may take has changed since the last checkpoint.
+    #[inline]
+    pub(super) fn memory_is_short(&self) -> bool {
+        let pager = self.arrays.pager();
+        pager.dirty_bytes() > pager.limit_bytes() / 2
     }
 
     fn checkpoint_bound(&self) -> u64 {
@@ -362,7 +398,7 @@ impl Core {
         }
         self.drop_array_of_the_past();
         if self.domain.waiting() > 0 {
-            self.domain.collect();
+            self.collect();
         }
         drop(in_hand);
         None

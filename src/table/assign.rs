@@ -183,7 +183,7 @@ impl<P: Pages> Table<P> {
     }
 
     /// A replacement changes the cell alone: readers have the old record or the new one.
-    fn replace(&mut self, hash: Hash, existing: Cell, cell: Cell) {
+    pub(super) fn replace(&mut self, hash: Hash, existing: Cell, cell: Cell) {
         let holder = prepared(self.holder(hash));
         let mut chain = prepared(Chain::at(holder, hash.bucket(holder.b())));
         loop {

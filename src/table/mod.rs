@@ -72,6 +72,7 @@ mod inspect;
 mod iter;
 mod lookup;
 mod plan;
+mod relocate;
 mod remove;
 mod warm;
 

@@ -58,6 +58,16 @@ pub struct Stats {
     pub log_live_bytes: u64,
     /// Bytes of records that it does not.
     pub log_dead_bytes: u64,
+    /// Segments of the log.
+    pub log_segments: u64,
+    /// Those among them that are emptied and free but for readers that may still look there.
+    pub log_segments_pinned: u64,
+    /// Those that compaction leaves alone: a record there is damaged, or too large to be moved beside writes.
+    pub log_segments_left_alone: u64,
+    /// Bytes of records that compaction has moved since the store was opened.
+    pub moved_bytes: u64,
+    /// How much of the log may be dead ([`Options::max_dead_ratio`](crate::Options::max_dead_ratio)).
+    pub max_dead_ratio: f64,
     /// Checkpoints in the life of the file.
     pub checkpoint_seq: u64,
     /// What a crash now would have to replay.
@@ -197,6 +207,10 @@ pub(crate) struct FileFigures {
     pub(crate) checkpoint_seq: u64,
     pub(crate) log_bytes_since_checkpoint: u64,
     pub(crate) failed_checkpoints: u64,
+    pub(crate) log_segments_pinned: u64,
+    pub(crate) log_segments_left_alone: u64,
+    pub(crate) moved_bytes: u64,
+    pub(crate) max_dead_ratio: f64,
     pub(crate) dirty_bytes: u64,
     pub(crate) index_memory_limit: u64,
     pub(crate) pinned: usize,
@@ -246,6 +260,11 @@ pub(crate) fn stats(
         allocated_bytes: file.allocated_bytes,
         log_live_bytes: live,
         log_dead_bytes: used.saturating_sub(live),
+        log_segments: segments.len() as u64,
+        log_segments_pinned: file.log_segments_pinned,
+        log_segments_left_alone: file.log_segments_left_alone,
+        moved_bytes: file.moved_bytes,
+        max_dead_ratio: file.max_dead_ratio,
         checkpoint_seq: file.checkpoint_seq,
         log_bytes_since_checkpoint: file.log_bytes_since_checkpoint,
         failed_checkpoints: file.failed_checkpoints,

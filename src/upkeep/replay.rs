@@ -75,6 +75,8 @@ impl Replay {
         let key = bytes.key().as_slice();
         match frame.kind {
             Kind::Put => self.put(pin, segment, record, hash, key),
+            Kind::Move if !kept(Mutant::MovesDoNoGrowthWork) => self.put(pin, segment, record, hash, key),
+            Kind::Move => self.relocate(pin, segment, record, hash, key),
             Kind::Remove => self.remove(pin, offset, hash, key),
             Kind::Clear => {
                 let plan = self.table.prepare_clear(&self.host)?;
@@ -112,8 +114,7 @@ impl Replay {
         let (spot, existing) = self.table.locate(&records, hash, key)?;
         let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
         let plan = self.table.prepare_put(&self.host, &records, hash, spot, trigger)?;
-        let position = Position::from_offset(record.offset)
-            .ok_or_else(|| Error::corrupt("log", record.offset, "a position below 8 TiB", record.offset))?;
+        let position = position_of(record)?;
         self.table.put(&self.host, plan, hash, position);
         segment.add_live(record.frame.bytes());
         if let Some(old) = existing {
@@ -122,15 +123,31 @@ impl Replay {
         Ok(())
     }
 
+    /// What compaction copied: the same entry in another place.
+    fn relocate(
+        &mut self,
+        pin: &Pin<'_>,
+        segment: &Segment,
+        record: &ChainRecord,
+        hash: Hash,
+        key: &[u8],
+    ) -> Result<()> {
+        let ChainRecord { frame, offset, .. } = *record;
+        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
+        let (spot, Some(old)) = self.table.locate(&records, hash, key)? else {
+            return Err(absent_key("move record", offset));
+        };
+        let position = position_of(record)?;
+        self.table.relocate(hash, spot, position);
+        segment.add_live(frame.bytes());
+        old.segment().remove_live(old.record_bytes());
+        Ok(())
+    }
+
     fn remove(&mut self, pin: &Pin<'_>, offset: u64, hash: Hash, key: &[u8]) -> Result<()> {
         let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
         let (spot, Some(old)) = self.table.locate(&records, hash, key)? else {
-            return Err(Error::corrupt(
-                "remove record",
-                offset,
-                "a key that is in the table",
-                "an absent key",
-            ));
+            return Err(absent_key("remove record", offset));
         };
         let trigger = if kept(Mutant::ReplayShrinksNothing) { Trigger::Replay } else { Trigger::Live };
         let plan = self.table.prepare_remove(&self.host, &records, hash, spot, trigger)?;
@@ -138,4 +155,14 @@ impl Replay {
         old.segment().remove_live(old.record_bytes());
         Ok(())
     }
+}
+
+fn position_of(record: &ChainRecord) -> Result<Position> {
+    let ChainRecord { offset, .. } = *record;
+    Position::from_offset(offset)
+        .ok_or_else(|| Error::corrupt("log", offset, "a position below 8 TiB", offset))
+}
+
+fn absent_key(what: &'static str, offset: u64) -> Error {
+    Error::corrupt(what, offset, "a key that is in the table", "an absent key")
 }

@@ -154,7 +154,7 @@ fn well_formed(frame: &Frame) -> bool {
     const MARK_VALUE_BYTES: u64 = SYNC_MARK_BYTES - SMALL_HEADER_BYTES as u64;
     let (key, value) = (frame.key_len, u64::from(frame.value_len));
     match frame.kind {
-        Kind::Put => true,
+        Kind::Put | Kind::Move => true,
         Kind::Remove => value == 0,
         Kind::Clear => (key, value) == (0, 0),
         Kind::Grow => (key, value) == (0, GROW_VALUE_BYTES as u64),

@@ -4,6 +4,7 @@
 //! without a search. A directory is immutable; adding a segment makes a new one that shares every leaf (1 GiB of
 //! the file) that did not change.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::file::log::segment::Segment;
@@ -47,25 +48,55 @@ impl Directory {
         directory
     }
 
+    /// The same without some of its segments.
+    pub(crate) fn without(&self, segments: &[Arc<Segment>]) -> Self {
+        let mut directory = self.clone();
+        segments.iter().for_each(|segment| directory.remove(segment));
+        directory
+    }
+
+    /// Every segment, in no order.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.segments.iter().flatten()
+    }
+
     /// Every segment, by sequence number.
     pub(crate) fn in_log_order(&self) -> Vec<Arc<Segment>> {
-        let mut segments: Vec<_> = self.segments.iter().flatten().cloned().collect();
+        let mut segments: Vec<_> = self.segments().cloned().collect();
         segments.sort_by_key(|segment| segment.head().sequence);
         segments
     }
 
     fn insert(&mut self, segment: Arc<Segment>) {
-        let units = segment.offset() / SEGMENT_UNIT_BYTES..segment.end_offset().div_ceil(SEGMENT_UNIT_BYTES);
+        let units = units(&segment);
         let slot = self.segments.iter().position(Option::is_none).unwrap_or(self.segments.len());
         self.segments.resize(self.segments.len().max(slot + 1), None);
         self.segments[slot] = Some(segment);
+        self.point_at(units, slot as u32 + 1);
+    }
+
+    fn remove(&mut self, segment: &Arc<Segment>) {
+        let is_it =
+            |other: &Option<Arc<Segment>>| other.as_ref().is_some_and(|other| Arc::ptr_eq(other, segment));
+        if let Some(slot) = self.segments.iter().position(is_it) {
+            self.segments[slot] = None;
+            self.point_at(units(segment), NONE);
+        }
+    }
+
+    fn point_at(&mut self, units: Range<u64>, entry: u32) {
         for unit in units {
-            let (leaf, entry) = (unit as usize / LEAF_UNITS, unit as usize % LEAF_UNITS);
+            let (leaf, unit) = (unit as usize / LEAF_UNITS, unit as usize % LEAF_UNITS);
             if self.leaves.len() <= leaf {
                 self.leaves.resize(leaf + 1, None);
             }
             let leaf = self.leaves[leaf].get_or_insert_with(|| Arc::new([NONE; LEAF_UNITS]));
-            Arc::make_mut(leaf)[entry] = slot as u32 + 1;
+            Arc::make_mut(leaf)[unit] = entry;
         }
     }
+}
+
+/// The 64 KiB units of the file that a segment takes.
+fn units(segment: &Segment) -> Range<u64> {
+    segment.offset() / SEGMENT_UNIT_BYTES..segment.end_offset().div_ceil(SEGMENT_UNIT_BYTES)
 }

@@ -7,11 +7,13 @@
 //! * [`segment`]: one segment, its mapping and its live bytes.
 //! * [`directory`]: from a file offset to the segment.
 //! * [`spare`]: space made ready ahead of the writer.
+//! * [`emptied`]: the way of a segment without live records back to free space.
 //! * [`writer`]: appending, moving on to the next segment, sync marks.
 //! * [`chain`]: walking the log after a crash, and telling a torn tail from damage (D4).
 
 pub(crate) mod chain;
 pub(crate) mod directory;
+pub(crate) mod emptied;
 pub(crate) mod segment;
 pub(crate) mod spare;
 pub(crate) mod writer;
@@ -66,7 +68,7 @@ impl Log {
         let directory = self.directory.load(pin);
         let segment = directory.find(offset).ok_or_else(|| no_record(offset))?;
         let record = segment.record(offset)?;
-        if record.frame.kind != Kind::Put {
+        if !record.frame.kind.is_entry() {
             return Err(no_record(offset));
         }
         if self.verify_reads && kept(Mutant::ChecksumOnRead) {
@@ -140,9 +142,19 @@ impl Log {
         self.directory.load(pin).in_log_order()
     }
 
+    /// The same in no order.
+    pub(crate) fn each_segment<'p>(&self, pin: &'p Pin<'_>) -> impl Iterator<Item = &'p Arc<Segment>> {
+        self.directory.load(pin).segments()
+    }
+
     /// Lets readers find records in one more segment. One writer at a time.
     pub(crate) fn add(&self, pin: &Pin<'_>, segment: Arc<Segment>) {
         self.directory.replace(Arc::new(self.directory.load(pin).with(segment)));
+    }
+
+    /// The opposite, for segments into which no reader has a position any more. One writer at a time.
+    pub(crate) fn remove(&self, pin: &Pin<'_>, segments: &[Arc<Segment>]) {
+        self.directory.replace(Arc::new(self.directory.load(pin).without(segments)));
     }
 }
 
@@ -186,6 +198,11 @@ impl<'p> RecordRef<'p> {
     pub(crate) fn verified_value(&self) -> RecordBytes<'p> {
         let at = self.frame.header_bytes() + self.frame.key_len as usize;
         self.bytes.part(at..at + self.frame.value_len as usize)
+    }
+
+    /// What the record says.
+    pub(crate) fn kind(&self) -> Kind {
+        self.frame.kind
     }
 
     /// Bytes in the value.

@@ -1,13 +1,13 @@
 //! One segment of the log.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::file::region::RecordMemory;
 use crate::file::space::Extent;
 use crate::format::catalog::SegmentExtent;
 use crate::format::record::Salt;
-use crate::format::segment::SegmentHead;
+use crate::format::segment::{FIRST_RECORD, SegmentHead};
 use crate::mutants::{Mutant, kept};
 
 /// A mapped segment; its place in the log never changes.
@@ -20,6 +20,8 @@ pub(crate) struct Segment {
     head: SegmentHead,
     salt: Salt,
     live: Live,
+    /// No state on disk needs it any more, and it waits for readers. Relaxed, under the writer lock.
+    given_up: AtomicBool,
 }
 
 /// Bytes of a segment's records that the table points at. Stored by the holder of the writer lock alone (Relaxed: a number
@@ -44,6 +46,7 @@ impl Segment {
             head,
             salt: Salt::new(file_id, head.epoch, head.sequence),
             live: Live(AtomicU64::new(0)),
+            given_up: AtomicBool::new(false),
         })
     }
 
@@ -67,6 +70,11 @@ impl Segment {
     /// File offset behind its last byte.
     pub(crate) fn end_offset(&self) -> u64 {
         self.offset + self.bytes
+    }
+
+    /// File offset of its first record.
+    pub(crate) fn first_record(&self) -> u64 {
+        self.offset + FIRST_RECORD
     }
 
     /// File offset behind its last published record.
@@ -101,6 +109,16 @@ impl Segment {
     /// Takes the count of a checkpoint, or 0 when the table was cleared.
     pub(crate) fn set_live(&self, bytes: u64) {
         self.live.0.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether no state on disk needs it any more.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// Notes that no state on disk needs it any more; true the first time.
+    pub(crate) fn give_up(&self) -> bool {
+        !self.given_up.swap(true, Ordering::Relaxed)
     }
 
     /// Its entry in the catalog of a checkpoint at which its records end at `end`.

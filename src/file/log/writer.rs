@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::file::epoch::Domain;
 use crate::file::log::Log;
 use crate::file::log::chain::Mark;
+use crate::file::log::emptied::Emptied;
 use crate::file::log::segment::Segment;
 use crate::file::log::spare::{
     Prepared, Spare, SpareSource, Wanted, next_window_at, wants_next, window_bytes_for,
@@ -68,6 +69,8 @@ pub(crate) struct LogWriter {
     /// The log ends here after a crash, and the next record goes to a fresh segment (D2).
     needs_fresh_segment: bool,
     spares: Vec<Spare>,
+    /// Segments on their way back to free space.
+    emptied: Emptied,
     /// Bytes of all segments.
     log_bytes: u64,
     /// Bytes appended by operations since the store was opened; what durability is measured by.
@@ -115,6 +118,7 @@ impl LogWriter {
             last_sequence: end.last_sequence,
             needs_fresh_segment: end.needs_fresh_segment,
             spares: Vec::new(),
+            emptied: Emptied::default(),
             log_bytes: end.log_bytes,
             appended: Arc::new(AtomicU64::new(0)),
         })
@@ -278,14 +282,60 @@ impl LogWriter {
         }
     }
 
+    /// Whether a segment is complete: the log has gone on in another.
+    pub(crate) fn is_sealed(&self, segment: &Segment) -> bool {
+        segment.head().sequence < self.segment.head().sequence
+    }
+
+    /// Whether it is, and no cell points into it.
+    pub(crate) fn is_emptied(&self, segment: &Segment) -> bool {
+        segment.live() == 0 && self.is_sealed(segment)
+    }
+
+    /// Bytes of a segment that the log has used up.
+    pub(crate) fn used_bytes(&self, segment: &Segment) -> u64 {
+        if self.is_sealed(segment) { segment.bytes() } else { self.tail - self.segment.offset() }
+    }
+
+    /// Gives up emptied segments that the state on disk needs no more.
+    pub(crate) fn give_up(&mut self, mut segments: Vec<Arc<Segment>>) {
+        segments.retain(|segment| segment.give_up());
+        if !segments.is_empty() {
+            self.emptied.push(&self.domain, segments);
+        }
+    }
+
+    /// Lets those go that no reader can come to any more. Under a pin their leases end only when that is gone.
+    pub(crate) fn let_go(&mut self) {
+        let bytes = self.emptied.let_go(&self.log, &self.domain.pin());
+        self.log_bytes -= bytes.min(self.log_bytes);
+    }
+
+    /// Segments that were given up and wait for readers.
+    pub(crate) fn given_up(&self) -> usize {
+        self.emptied.len()
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
     /// The spares, as (offset, bytes).
     pub(crate) fn spares(&self) -> impl Iterator<Item = (u64, u64)> {
         self.spares.iter().map(|spare| (spare.extent.offset(), spare.extent.bytes()))
     }
 
-    /// Gives the spares back; before a close.
-    pub(crate) fn drop_spares(&mut self) {
-        self.spares.clear();
+    /// The spares, to be dropped by the caller, who should hold no lock then: that gives their space back.
+    #[must_use]
+    pub(crate) fn take_spares(&mut self) -> Vec<Spare> {
+        std::mem::take(&mut self.spares)
+    }
+
+    /// Goes on in a fresh segment, if there is anything in this one.
+    pub(crate) fn seal(&mut self) -> Result<()> {
+        self.needs_fresh_segment |= self.tail > self.segment.first_record();
+        self.secure(0, Purpose::Add)
     }
 
     /// Appends a record for which room was secured. Readers may see it once this returns.
@@ -333,7 +383,8 @@ impl LogWriter {
         }
     }
 
-    fn next_segment_bytes(&self) -> u64 {
+    /// The size of the segment that comes next.
+    pub(crate) fn next_segment_bytes(&self) -> u64 {
         let share = (self.log_bytes / SEGMENTS_PER_LOG).next_multiple_of(SEGMENT_UNIT_BYTES);
         share.clamp(SEGMENT_UNIT_BYTES, MAX_SEGMENT_BYTES)
     }

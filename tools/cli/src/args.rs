@@ -65,6 +65,7 @@ pub enum Command {
     Salvage(commands::salvage::Salvage),
     Backup(commands::backup::Backup),
     Checkpoint(commands::checkpoint::Checkpoint),
+    Compact(commands::compact::Compact),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
 }

@@ -44,6 +44,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Salvage(salvage) => salvage.run(),
         Command::Backup(backup) => backup.run(),
         Command::Checkpoint(checkpoint) => checkpoint.run(),
+        Command::Compact(compact) => compact.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     }

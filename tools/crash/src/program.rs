@@ -22,6 +22,8 @@ pub enum Step {
     Do(Op),
     Sync,
     Checkpoint,
+    /// Everything live moves together.
+    Compact,
     /// A sync at each of whose calls another thread does one of these operations; it does the rest afterwards.
     SyncBeside(Vec<Op>),
     /// The same with a checkpoint.
@@ -80,6 +82,9 @@ pub struct Sights {
     pub in_shrink: usize,
     pub overflow_chunks: usize,
     pub log_segments: usize,
+    /// Bytes that compaction moved in a session, and segments that were given back.
+    pub moved_bytes: u64,
+    pub given_back: usize,
     pub recovered: usize,
 }
 
@@ -239,10 +244,16 @@ impl Program {
                     Some(GrowthKind::Shrink) => self.sights.in_shrink += 1,
                     None => {}
                 }
+                let segments = self.store().stats().expect("stats").log_segments as usize;
                 self.store().checkpoint().expect("checkpoint");
                 self.all_is_durable();
                 self.sights.checkpoints += 1;
-                self.look_at_file();
+                self.look_at_file(segments);
+            }
+            Step::Compact => {
+                self.store().compact().expect("compacting");
+                self.all_is_durable();
+                self.note_shape();
             }
             Step::Snapshot => {
                 self.step(&Step::Checkpoint);
@@ -343,11 +354,15 @@ impl Program {
         }
     }
 
-    fn look_at_file(&mut self) {
+    fn look_at_file(&mut self, segments_before: usize) {
+        let stats = self.store().stats().expect("stats");
         let extents = self.store().info().expect("info").extents;
         let count = |what: &str| extents.iter().filter(|extent| extent.what.contains(what)).count();
+        let log_segments = count("log segment");
         self.sights.overflow_chunks = self.sights.overflow_chunks.max(count("overflow buckets"));
-        self.sights.log_segments = self.sights.log_segments.max(count("log segment"));
+        self.sights.log_segments = self.sights.log_segments.max(log_segments);
+        self.sights.given_back += segments_before.saturating_sub(log_segments);
+        self.sights.moved_bytes = self.sights.moved_bytes.max(stats.moved_bytes);
     }
 
     fn all_is_durable(&self) {

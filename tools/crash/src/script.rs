@@ -91,6 +91,18 @@ impl Script {
             .collect()
     }
 
+    /// A large value that is replaced again and again, among small ones that stay: segments of the log are emptied, and
+    /// what stays is moved out of others.
+    pub fn churn(&mut self, rounds: usize) -> Vec<Key> {
+        let large = self.key();
+        let mut residents = Vec::new();
+        for _ in 0..rounds {
+            self.insert(&large, ROLLING);
+            residents.extend(self.insert_new(1, 2));
+        }
+        residents
+    }
+
     pub fn remove(&mut self, key: &Key) {
         self.steps.push(Step::Do(Op::Remove(key.clone())));
     }
@@ -185,6 +197,15 @@ pub fn whole_life() -> Vec<Step> {
     last[..6].iter().for_each(|key| script.remove(key));
     script.checkpoint();
     script.insert_new(5, 9);
+
+    // Segments of the log are emptied, moved out of, given back and begun again.
+    script.churn(11);
+    script.checkpoint();
+    script.churn(4);
+    script.sync();
+    script.churn(3);
+    script.push(Step::Compact);
+    script.churn(4);
     script.end()
 }
 

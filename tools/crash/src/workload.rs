@@ -121,12 +121,14 @@ impl Writer {
             22..=24 => self.script.sync(),
             25 => self.script.push(Step::CloseHandle),
             26..=27 => self.script.checkpoint(),
+            28 if self.dice.one_in(2) => self.script.push(Step::Compact),
             28 => self.script.push(Step::Snapshot),
             29 if self.dice.one_in(3) => self.script.push(Step::BackUp),
             29 => self.script.push(Step::Look),
             30..=33 => self.write_beside(),
             34 if self.dice.one_in(3) => self.script.clear(),
             35..=37 => self.end_session(),
+            38 => self.churn(),
             _ => self.insert_new(),
         }
     }
@@ -180,6 +182,16 @@ impl Writer {
             let key = if self.dice.one_in(2) { self.known_key() } else { self.script.key() };
             self.script.insert(&key, len);
             self.keys.push(key);
+        }
+    }
+
+    /// Empties segments of the log.
+    fn churn(&mut self) {
+        let rounds = self.dice.between(2, 10) as usize;
+        let keys = self.script.churn(rounds);
+        self.keys.extend(keys);
+        if self.dice.one_in(2) {
+            self.script.checkpoint();
         }
     }
 

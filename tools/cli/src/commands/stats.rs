@@ -63,6 +63,11 @@ fn as_json(stats: &Report) -> Value {
         "allocated_bytes": stats.allocated_bytes,
         "log_live_bytes": stats.log_live_bytes,
         "log_dead_bytes": stats.log_dead_bytes,
+        "log_segments": stats.log_segments,
+        "log_segments_pinned": stats.log_segments_pinned,
+        "log_segments_left_alone": stats.log_segments_left_alone,
+        "moved_bytes": stats.moved_bytes,
+        "max_dead_ratio": stats.max_dead_ratio,
         "checkpoint_seq": stats.checkpoint_seq,
         "log_bytes_since_checkpoint": stats.log_bytes_since_checkpoint,
         "failed_checkpoints": stats.failed_checkpoints,
@@ -135,6 +140,7 @@ fn chains_and_file(stats: &Report) -> Sheet {
     ] {
         sheet.size(name, bytes);
     }
+    sheet.line("log segments", output::count(stats.log_segments), "");
     sheet.line("checkpoints", output::count(stats.checkpoint_seq), "");
     let note = if stats.recovered { "the file was not closed; its log was replayed in memory" } else { "" };
     sheet.line("recovered", output::yes_no(stats.recovered), note);

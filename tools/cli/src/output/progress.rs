@@ -40,6 +40,13 @@ impl Progress {
         Progress { bar, done: 0, shown: 0, step }
     }
 
+    /// So much is done, of what is known to be all by now.
+    pub fn set(&mut self, done: u64, total: u64) {
+        self.step = total / STEPS;
+        self.bar.set_length(total);
+        self.advance(done.saturating_sub(self.done));
+    }
+
     pub fn advance(&mut self, by: u64) {
         self.done += by;
         if self.done - self.shown > self.step {

@@ -18,10 +18,11 @@ const REPORTS: [&[&str]; 9] = [
     &["export", "a.tophash"],
     &["backup", "a.tophash", "copy.tophash"],
 ];
-const WRITERS: [&[&str]; 4] = [
+const WRITERS: [&[&str]; 5] = [
     &["set", "a.tophash", "key", "value"],
     &["del", "a.tophash", "key"],
     &["checkpoint", "a.tophash"],
+    &["compact", "a.tophash"],
     &["import", "a.tophash", "-"],
 ];
 

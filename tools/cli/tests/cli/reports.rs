@@ -37,6 +37,11 @@ fn stats_has_the_keys_of_the_design() {
             "allocated_bytes",
             "log_live_bytes",
             "log_dead_bytes",
+            "log_segments",
+            "log_segments_pinned",
+            "log_segments_left_alone",
+            "moved_bytes",
+            "max_dead_ratio",
             "checkpoint_seq",
             "log_bytes_since_checkpoint",
             "recovered",
@@ -226,4 +231,26 @@ fn verify_of_a_sound_store_says_what_it_checked() {
     assert!(report["records"].as_u64().unwrap() >= UNICODE_ENTRIES);
     assert!(report["pages"].as_u64().unwrap() > 0);
     assert!(dir.run(["verify", "unicode.tophash"]).ok_text().contains("unicode.tophash: clean"));
+}
+
+#[test]
+fn compact_makes_the_file_smaller_and_keeps_what_is_in_it() {
+    let dir = Dir::new();
+    let store = tophash::Options::new().max_dead_ratio(1.0).open(dir.path("a.tophash")).unwrap();
+    for n in 0..30_000 {
+        store.insert(format!("key {}", n % 500), format!("value {n}")).unwrap();
+    }
+    store.insert("stays", "here").unwrap();
+    store.close().unwrap();
+    let before = dir.read("a.tophash").len();
+    let report = dir.run(["compact", "a.tophash", "--json"]).ok_json();
+    let after = dir.read("a.tophash").len();
+    assert_eq!((&report["file_bytes_before"], &report["file_bytes"]), (&before.into(), &after.into()));
+    assert!(after < before && report["moved_records"].as_u64().unwrap() > 0, "{report}");
+    assert_keys(&report, &["allocated_bytes_before", "allocated_bytes", "moved_bytes", "seconds"]);
+    dir.run(["verify", "a.tophash"]).ok();
+    assert_eq!(dir.run(["get", "a.tophash", "stays"]).ok_text(), "here\n");
+    let text = dir.run(["compact", "a.tophash"]).ok_text();
+    assert!(text.contains("length before") && text.contains("on disk"), "{text}");
+    dir.run(["compact", "missing.tophash"]).fails(5);
 }

@@ -2,6 +2,7 @@
 
 mod beside;
 mod copies;
+mod emptied;
 mod failing;
 mod files;
 mod growth;
@@ -24,7 +25,7 @@ type Scenario = fn(&mut Dice) -> Verdict;
 /// One image of each scenario.
 pub fn scenarios(seed: u64, tally: &Arc<Tally>) -> Verdict {
     let mut dice = Dice::new(seed);
-    let all: [(&str, Scenario); 17] = [
+    let all: [(&str, Scenario); 23] = [
         ("two threads that sync (D5)", beside::two_threads_that_sync),
         ("copies dropped beside writes (D10)", beside::copies_dropped_beside_writes),
         ("a growth that can't be had (D15, D18)", growth::that_can_not_be_had),
@@ -38,6 +39,10 @@ pub fn scenarios(seed: u64, tally: &Arc<Tally>) -> Verdict {
         ("a linked segment that was lost (D2)", segments::linked_segment_that_was_lost),
         ("links of an earlier session (D2)", segments::links_of_an_earlier_session),
         ("a mark in the next segment (D4)", segments::mark_in_the_next_segment),
+        ("records of an emptied segment (D1)", emptied::records_of_an_emptied_segment),
+        ("a segment emptied between checkpoints (D8)", emptied::emptied_between_checkpoints),
+        ("moves in a growth (D15)", emptied::moves_in_a_growth),
+        ("damage that is not moved (C13)", emptied::damage_that_is_not_moved),
         ("in-place writes that fail (D7)", failing::in_place_writes),
         ("checkpoints that fail (D11)", failing::checkpoints),
         ("syncs that fail (D13)", failing::syncs),
