@@ -52,7 +52,7 @@ pub fn samples() -> &'static [Sample] {
             chained().killed("chained"),
             unclean().killed("unclean"),
             cleared().killed("cleared"),
-            doubling().cut_off("cut-off"),
+            shrinking().cut_off("cut-off"),
         ];
         all.extend(in_place_writes(doubling(), ["journal", "journal-torn"]));
         all.extend(in_place_writes(same_size(), ["same-size-journal", "same-size-journal-torn"]));
@@ -182,6 +182,17 @@ fn same_size() -> Life {
     life.insert_into(2, 2);
     let growth = life.store.growth().expect("growth");
     assert_eq!(growth.kind, Some(GrowthKind::SameSize), "the sample grows");
+    life
+}
+
+/// A shrink from 16 buckets to 8 under way, as a checkpoint has it.
+fn shrinking() -> Life {
+    let mut life = Life::new();
+    let keys: Vec<u16> = (0..8).flat_map(|bucket| life.insert_into(bucket, 8)).collect();
+    keys[12..].iter().for_each(|&n| life.remove(n));
+    let growth = life.store.growth().expect("growth");
+    assert_eq!(growth.kind, Some(GrowthKind::Shrink), "the sample shrinks");
+    life.store.checkpoint().expect("a checkpoint");
     life
 }
 
