@@ -217,7 +217,9 @@ impl Core {
     fn measure(&self, files: &Files, writer: &mut Writer, appended: u64) {
         let (Ok(pin), Some(log)) = (self.pin(), &writer.log) else { return };
         let (mut live, mut used, mut waiting) = (0, 0, 0);
+        let mut left_alone = HashSet::new();
         for segment in self.log.each_segment(&pin) {
+            left_alone.extend(writer.compactor.left_alone.get(&segment.head().sequence));
             if !log.is_emptied(segment) {
                 live += segment.live();
                 used += log.used_bytes(segment);
@@ -226,6 +228,7 @@ impl Core {
             }
         }
         let compactor = &mut writer.compactor;
+        compactor.left_alone = left_alone;
         let enough = used.saturating_sub(live) >= LEAST_DEAD_BYTES;
         compactor.pace = if enough { compactor.pace_for(1.0 - live as f64 / used as f64) } else { 0 };
         compactor.look_at = appended + (log.log_bytes() / LOOKS_PER_LOG).max(LOOK_BYTES);

@@ -178,7 +178,7 @@ pub struct ChainLink {
 pub struct CellView {
     /// Tophash or state.
     pub tophash: u8,
-    /// The key of a filled or moved cell.
+    /// The key of a filled cell, and of a moved one whose old record is still there.
     pub key: Option<Vec<u8>>,
     /// Bytes in its value.
     pub value_bytes: Option<u64>,

@@ -2,7 +2,7 @@
 //! and file offsets may differ.
 
 use tophash::Store;
-use tophash::report::{Bucket, Stats, WhichArray};
+use tophash::report::{Bucket, CellView, Stats, WhichArray};
 
 /// Everything about a table that a recovery must bring back.
 #[derive(PartialEq, Debug)]
@@ -48,12 +48,14 @@ impl Cells {
 }
 
 fn chain(bucket: Bucket) -> Chain {
-    let cells = |cells: &[tophash::report::CellView]| {
-        cells
-            .iter()
-            .map(|cell| Cell { tophash: cell.tophash, key: cell.key.clone(), value_bytes: cell.value_bytes })
-            .collect()
+    // The record of a cell that moved may be gone, with its segment.
+    let is_filled = |cell: &CellView| cell.tophash >= 5;
+    let view = |cell: &CellView| Cell {
+        tophash: cell.tophash,
+        key: cell.key.clone().filter(|_| is_filled(cell)),
+        value_bytes: cell.value_bytes.filter(|_| is_filled(cell)),
     };
+    let cells = |cells: &[CellView]| cells.iter().map(view).collect();
     bucket.chain.iter().map(|link| (link.index, cells(&link.cells))).collect()
 }
 

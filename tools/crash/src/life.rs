@@ -137,6 +137,9 @@ impl Life {
     }
 }
 
+/// Tophashes below are states; see format.md.
+const MIN_TOP_HASH: u8 = 5;
+
 /// A number made of a table cell for cell: tophashes, keys, links, counters (D15). Where records lie does not count.
 pub fn shape(store: &Store) -> Result<u64> {
     let growth = store.growth()?;
@@ -159,9 +162,11 @@ fn half_shape(store: &Store, array: WhichArray) -> Result<u64> {
         for link in bucket?.chain {
             shape = mix(shape ^ link.index);
             for cell in link.cells {
+                // The record of a cell that moved may be gone, with its segment.
                 let key = cell
                     .key
                     .iter()
+                    .filter(|_| cell.tophash >= MIN_TOP_HASH)
                     .flatten()
                     .fold(0u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
                 shape = mix(shape ^ key ^ u64::from(cell.tophash) << 56);
