@@ -20,6 +20,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("tophash needs 64-bit Linux: a shared page cache, fallocate and hole punching");
 
+mod batch;
 mod error;
 mod file;
 mod format;
@@ -35,6 +36,7 @@ mod sync;
 mod table;
 mod upkeep;
 
+pub use batch::Batch;
 pub use error::{Detail, Error, Result};
 pub use options::{Durability, Options};
 pub use salvage::{Salvage, salvage};

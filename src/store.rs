@@ -9,6 +9,7 @@
 //! and everything that can fail comes before the append (C12).
 
 mod background;
+mod batch;
 mod core;
 mod iter;
 mod looks;

@@ -57,7 +57,6 @@ mod switch {
 
     /// Rules of durability without a mutant, and why.
     pub const EXEMPT: &[(&str, &str)] = &[
-        ("D3", "there are no batches, and an append can't fail: room for it was secured before"),
         ("D20", "nothing could wipe an array in place; that a clear is logged is a mutant"),
         ("D21", "there is no backup"),
     ];

@@ -80,6 +80,9 @@ mutants! {
         "a segment's head is written once: one flipped bit in it after a crash cuts off synced segments in silence, \
          or the file can't be opened";
 
+    BatchWhole [D3]
+        "recovery takes the records of a batch one by one: a batch that a crash tore is there in part";
+
     MarkSearch [D4]
         "a bad record ends the log without a look behind it: after a crash and a damaged synced record, what was \
          synced is missing in silence";
@@ -224,6 +227,12 @@ mutants! {
     ReplayTriggersNothing [D15]
         "replay starts growths by itself: one that was put off on a full disk starts in the replay, and the log's \
          own start of it is an error";
+    BatchDoesNoGrowthWork [D15]
+        "replay does growth work for the records of a batch too: the reopened table has evacuated other buckets than \
+         the one that was lost";
+    EvacuationReplayed [D15]
+        "replay passes over evacuations that stand in the log by themselves: the keys of a batch behind one are not \
+         where it expects them";
     ClearLogged [D15]
         "clear appends no record: after a crash the entries are back, and removals from behind the clear fail the \
          replay";
@@ -235,6 +244,9 @@ mutants! {
 
     GrowthPutOff [D18]
         "a growth that can't be afforded fails the insert: on a full disk an entry for which there is room is refused";
+    RoomForWholeBatch [D18]
+        "no room is secured for the records of a batch, only for its beginning: a batch that reaches the segment's \
+         end panics after it appended";
     RoomForGrowthRecord [D18]
         "no room is secured for the record of a growth: an insert that starts one at a segment's very end panics \
          after it appended";

@@ -45,19 +45,13 @@ impl Core {
         let (spot, existing) = writer.table.locate(&records, hash, key)?;
         let old = previous(existing.as_ref())?;
         let plan = writer.table.prepare_put(self, &records, hash, spot, Trigger::Live)?;
-        let log = writer.log()?;
         let grow_frame = plan.growth().map(|_| Frame::new(Kind::Grow, 0, GROW_VALUE_BYTES)).transpose()?;
         let grow_room =
             grow_frame.filter(|_| kept(Mutant::RoomForGrowthRecord)).map_or(0, |grow| grow.bytes());
-        match log.secure(grow_room + frame.bytes(), Purpose::Add) {
-            // What is wanted now comes before what is wanted later.
-            Err(Error::NoSpace { .. }) if self.arrays.give_up_ahead().is_some() => {
-                log.secure(grow_room + frame.bytes(), Purpose::Add)?;
-            }
-            secured => secured?,
-        }
+        self.secure(&mut writer, grow_room + frame.bytes(), Purpose::Add)?;
 
         // Nothing fails from here on.
+        let log = writer.log()?;
         if let (Some(growth), Some(grow_frame)) = (plan.growth(), grow_frame) {
             log.append(&grow_frame, &[], &grow_value(growth));
         }
@@ -124,8 +118,23 @@ impl Core {
         self.finish_write(files, writer)
     }
 
+    /// Makes sure that `bytes` can be appended.
+    #[inline]
+    pub(super) fn secure(&self, writer: &mut Writer, bytes: u64, purpose: Purpose) -> Result<()> {
+        let log = writer.log()?;
+        match log.secure(bytes, purpose) {
+            // What is wanted now comes before what is wanted later.
+            Err(Error::NoSpace { .. })
+                if purpose == Purpose::Add && self.arrays.give_up_ahead().is_some() =>
+            {
+                log.secure(bytes, purpose)
+            }
+            secured => secured,
+        }
+    }
+
     /// What every write begins with. A forked child is refused before it touches a lock or a header (C15).
-    fn ready_to_write(&self, purpose: Purpose) -> Result<&Files> {
+    pub(super) fn ready_to_write(&self, purpose: Purpose) -> Result<&Files> {
         self.process.check()?;
         let files = self.files()?;
         files.syncer.check()?;
@@ -139,7 +148,7 @@ impl Core {
     }
 
     /// What every write ends with: the count, the lock, and the wait for a sync.
-    fn finish_write(&self, files: &Files, writer: MutexGuard<'_, Writer>) -> Result<()> {
+    pub(super) fn finish_write(&self, files: &Files, writer: MutexGuard<'_, Writer>) -> Result<()> {
         self.set_count(writer.table.counters().count);
         let appended = files.appended.load(Ordering::Acquire);
         let wants_space = writer.log.as_ref().is_some_and(LogWriter::wants_space)
@@ -429,7 +438,7 @@ fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<crate::file::re
 }
 
 /// The value of the record that says which growth begins.
-fn grow_value(growth: Growth) -> [u8; GROW_VALUE_BYTES] {
+pub(super) fn grow_value(growth: Growth) -> [u8; GROW_VALUE_BYTES] {
     let word = match growth {
         Growth::Double => GROW_DOUBLE,
         Growth::SameSize => GROW_SAME_SIZE,

@@ -108,7 +108,7 @@ impl<P: Pages> Table<P> {
     }
 
     #[inline]
-    fn locate_in_chain<R: Records>(
+    pub(super) fn locate_in_chain<R: Records>(
         &self,
         records: &R,
         hash: Hash,
@@ -187,7 +187,7 @@ impl<P: Pages> Table<P> {
     }
 
     /// The first empty cell of the chain, or a new overflow bucket.
-    fn insert(&mut self, hash: Hash, cell: Cell) {
+    pub(super) fn insert(&mut self, hash: Hash, cell: Cell) {
         let array = &*self.geometry.array;
         let mut chain = prepared(Chain::at(array, hash.bucket(array.b())));
         self.counters.count = self.counters.count.saturating_add(1);

@@ -54,6 +54,7 @@
 
 mod array;
 mod assign;
+mod batch;
 mod check;
 mod counters;
 mod geometry;
@@ -80,8 +81,9 @@ pub use check::Fault;
 pub use check::{WhichArray, check};
 pub use counters::{Counters, LoadFactor};
 pub use geometry::{Geometry, Growth, Host, Old};
+pub use grow::ClearPlan;
 pub use hash::{HashKind, KeyHasher};
 pub use inspect::{BucketCells, Shape, chain, shape};
 pub use iter::Walk;
 pub use lookup::{foresee, lookup, peek, prefetch};
-pub use plan::Trigger;
+pub use plan::{Spot, Trigger};
