@@ -40,7 +40,7 @@ pub use batch::Batch;
 pub use error::{Detail, Error, Result};
 pub use options::{Durability, Options};
 pub use salvage::{Salvage, salvage};
-pub use store::{Buckets, GetMany, Iter, Keys, Scan, Store, Value, Values};
+pub use store::{Buckets, Drain, GetMany, Iter, Keys, Scan, Store, Value, Values};
 pub use table::HashKind;
 
 /// What [`Store::stats`], [`Store::growth`], [`Store::info`], [`Store::buckets`], [`Store::verify`] and [`salvage()`]

@@ -10,6 +10,7 @@
 
 mod background;
 mod batch;
+mod closure;
 mod core;
 mod iter;
 mod looks;
@@ -18,6 +19,7 @@ mod report;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod update;
 mod value;
 mod write;
 
@@ -28,6 +30,7 @@ pub use iter::{Iter, Keys, Values};
 pub use many::GetMany;
 pub use report::Buckets;
 pub use scan::Scan;
+pub use update::Drain;
 pub use value::Value;
 
 use crate::error::Result;

@@ -10,7 +10,9 @@ use crate::file::epoch::Pin;
 use crate::file::log::RecordRef;
 use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::pages::IndexPages;
+use crate::file::region::RecordBytes;
 use crate::format::PAGE_BYTES;
+use crate::format::bucket::{Hash, Position};
 use crate::format::catalog::ArrayRole;
 use crate::format::header::{Header, Hmap};
 use crate::format::record::{Frame, GROW_DOUBLE, GROW_SAME_SIZE, GROW_VALUE_BYTES, Kind};
@@ -18,7 +20,7 @@ use crate::mutants::{Mutant, kept};
 use crate::options::Durability;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::value::Value;
-use crate::table::{Array, Growth, NextArray, Table, Trigger, prefetch};
+use crate::table::{Array, Growth, NextArray, Spot, Table, Trigger, prefetch};
 
 /// Checkpoint after this much log, unless an option or a large table says otherwise. More often, and a fill waits more,
 /// since each checkpoint writes nearly the whole table; less often, and opening after a crash takes longer. Of a million
@@ -31,20 +33,53 @@ const COPIED_AHEAD_BYTES: u64 = 64 << 20;
 /// After a checkpoint that failed, the next one waits for this much log.
 const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
 
+/// A key, and where it is; good while the writer lock is held.
+pub(super) struct Located<'p> {
+    hash: Hash,
+    spot: Spot,
+    pub(super) record: Option<RecordRef<'p>>,
+}
+
 impl Core {
     pub(super) fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Value<'_>>> {
-        let hash = self.hasher.hash(key);
         let pin = self.pin()?;
+        let hash = self.hasher.hash(key);
         // Under way while the lock is taken, which would hold back a load.
         prefetch(self.published(&pin), hash);
         let files = self.ready_to_write(Purpose::Add)?;
-        let frame = Frame::new(Kind::Put, key.len(), value.len())?;
-        let mut writer = self.lock_writer()?;
-        let records = self.records(&pin);
+        let writer = self.lock_writer()?;
+        let located = self.locate_key(&writer, &pin, hash, key)?;
+        let old = previous(located.record.as_ref())?;
+        self.put_located(files, writer, &pin, key, value, located)?;
+        Ok(old.map(|bytes| Value::keep(&pin, bytes)))
+    }
 
-        let (spot, existing) = writer.table.locate(&records, hash, key)?;
-        let old = previous(existing.as_ref())?;
-        let plan = writer.table.prepare_put(self, &records, hash, spot, Trigger::Live)?;
+    /// Where a key is. The caller holds the writer lock.
+    #[inline]
+    pub(super) fn locate_key<'p>(
+        &'p self,
+        writer: &Writer,
+        pin: &'p Pin<'_>,
+        hash: Hash,
+        key: &[u8],
+    ) -> Result<Located<'p>> {
+        let (spot, record) = writer.table.locate(&self.records(pin), hash, key)?;
+        Ok(Located { hash, spot, record })
+    }
+
+    /// Sets the value of a key that was located under this hold of the lock; where its record lies.
+    #[inline]
+    pub(super) fn put_located(
+        &self,
+        files: &Files,
+        mut writer: MutexGuard<'_, Writer>,
+        pin: &Pin<'_>,
+        key: &[u8],
+        value: &[u8],
+        Located { hash, spot, record }: Located<'_>,
+    ) -> Result<Position> {
+        let frame = Frame::new(Kind::Put, key.len(), value.len())?;
+        let plan = writer.table.prepare_put(self, &self.records(pin), hash, spot, Trigger::Live)?;
         let grow_frame = plan.growth().map(|_| Frame::new(Kind::Grow, 0, GROW_VALUE_BYTES)).transpose()?;
         let grow_room =
             grow_frame.filter(|_| kept(Mutant::RoomForGrowthRecord)).map_or(0, |grow| grow.bytes());
@@ -58,11 +93,11 @@ impl Core {
         let position = log.append(&frame, key, value);
         log.add_live(frame.bytes());
         writer.table.put(self, plan, hash, position);
-        if let Some(record) = &existing {
+        if let Some(record) = &record {
             record.segment().remove_live(record.record_bytes());
         }
         self.finish_write(files, writer)?;
-        Ok(old.map(|bytes| Value::keep(&pin, bytes)))
+        Ok(position)
     }
 
     pub(super) fn remove(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
@@ -85,21 +120,33 @@ impl Core {
         let hash = self.hasher.hash(key);
         prefetch(self.published(pin), hash);
         let files = self.ready_to_write(Purpose::Free)?;
-        let frame = Frame::new(Kind::Remove, key.len(), 0)?;
-        let mut writer = self.lock_writer()?;
-        let records = self.records(pin);
-
+        let writer = self.lock_writer()?;
+        let located = self.locate_key(&writer, pin, hash, key)?;
         // An absent key appends nothing and so must move nothing (D15).
-        let (spot, Some(record)) = writer.table.locate(&records, hash, key)? else { return Ok(None) };
-        let looked = look(&record)?;
-        let plan = writer.table.prepare_remove(self, &records, hash, spot)?;
+        let Some(looked) = located.record.as_ref().map(look).transpose()? else { return Ok(None) };
+        self.remove_located(files, writer, pin, key, located)?;
+        Ok(Some(looked))
+    }
+
+    /// Removes a key whose record was found under this hold of the lock.
+    pub(super) fn remove_located(
+        &self,
+        files: &Files,
+        mut writer: MutexGuard<'_, Writer>,
+        pin: &Pin<'_>,
+        key: &[u8],
+        Located { hash, spot, record }: Located<'_>,
+    ) -> Result<()> {
+        let frame = Frame::new(Kind::Remove, key.len(), 0)?;
+        let plan = writer.table.prepare_remove(self, &self.records(pin), hash, spot)?;
         writer.log()?.secure(frame.bytes(), Purpose::Free)?;
 
         writer.log()?.append(&frame, key, &[]);
         writer.table.remove(self, plan, hash);
-        record.segment().remove_live(record.record_bytes());
-        self.finish_write(files, writer)?;
-        Ok(Some(looked))
+        if let Some(record) = &record {
+            record.segment().remove_live(record.record_bytes());
+        }
+        self.finish_write(files, writer)
     }
 
     pub(super) fn clear(&self) -> Result<()> {
@@ -193,6 +240,7 @@ impl Core {
     pub(super) fn sync(&self) -> Result<()> {
         let files = self.files()?;
         self.process.check()?;
+        self.check_outside()?;
         self.sync_to(files, files.appended.load(Ordering::Acquire))
     }
 
@@ -231,6 +279,7 @@ impl Core {
 
     pub(super) fn checkpoint(&self) -> Result<()> {
         self.process.check()?;
+        self.check_outside()?;
         self.run_checkpoint(self.files()?, false)
     }
 
@@ -392,7 +441,9 @@ impl Core {
     /// Gives back what was reserved ahead of a growth that began without it, or of one that a clear put off.
     fn drop_array_of_the_past(&self) {
         let Some(ahead) = self.arrays.ahead() else { return };
-        let next = self.lock_writer_to_look().table.next_array();
+        let Ok(writer) = self.lock_writer_to_look() else { return };
+        let next = writer.table.next_array();
+        drop(writer);
         if next.is_none_or(|next| next.bytes != ahead.bytes()) {
             drop(self.arrays.give_up_ahead());
         }
@@ -430,7 +481,7 @@ impl Core {
 }
 
 /// The value that a write replaces, compared with its checksum before anything changes (C12).
-fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<crate::file::region::RecordBytes<'p>>> {
+pub(super) fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<RecordBytes<'p>>> {
     match record.map(RecordRef::value).transpose() {
         Err(_) if !kept(Mutant::OldValueChecked) => Ok(None),
         old => old,
