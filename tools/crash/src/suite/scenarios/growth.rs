@@ -3,7 +3,8 @@
 use tophash::Store;
 use tophash::sim::{CallKind, Crash, Failure, Fault, SimDisk, When};
 
-use super::{Verdict, holds, insert, open};
+use super::{Verdict, holds, insert, key, open};
+use crate::content::Payload;
 use crate::life::shape;
 use crate::program::Setup;
 use crate::script::ORDINARY;
@@ -71,4 +72,20 @@ pub fn at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
     let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
     drop(store);
     holds(&open(&after, Setup::ORDINARY)?, full + 1)
+}
+
+/// A batch that needs more room than is left in its segment (D18): it goes to the next one, all of it.
+pub fn batch_at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup { capacity: 300, ..Setup::ORDINARY })?;
+    let told = |error: tophash::Error| error.to_string();
+    let large = dice.between(40_000, 62_000);
+    insert(&store, 0, large as usize).map_err(told)?;
+    let count = dice.between(20, 200);
+    let entries = (1..count).map(|n| (key(n), Payload::new(n, 200).bytes()));
+    store.insert_many(entries).map_err(told)?;
+    holds(&store, count)?;
+    let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
+    drop(store);
+    holds(&open(&after, Setup::ORDINARY)?, count)
 }
