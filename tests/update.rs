@@ -241,10 +241,10 @@ fn retain_asks_about_each_entry_once() {
         let mut asked = HashSet::new();
         let removed = store.retain(|key, value| {
             assert!(asked.insert(key.to_vec()), "asked twice");
-            counted(Some(value)) % 3 == 0
+            counted(Some(value)).is_multiple_of(3)
         });
         assert_eq!((removed.unwrap(), asked.len() as u64), (count - count.div_ceil(3), count));
-        let kept = (0..count).filter(|n| n % 3 == 0).map(|n| (key(n), n.to_le_bytes().to_vec()));
+        let kept = (0..count).filter(|n| n.is_multiple_of(3)).map(|n| (key(n), n.to_le_bytes().to_vec()));
         check_equal(&store, &kept.collect(), (0..count).map(key));
     }
 }

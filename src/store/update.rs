@@ -6,14 +6,16 @@ use std::sync::MutexGuard;
 
 use crate::error::Result;
 use crate::file::epoch::Pin;
+use crate::file::log::RecordRef;
 use crate::file::log::writer::Purpose;
 use crate::file::region::RecordBytes;
+use crate::format::bucket::{Hash, Position};
 use crate::store::Store;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::iter::Keys;
 use crate::store::value::Value;
 use crate::store::write::{Located, previous};
-use crate::table::prefetch;
+use crate::table::{Spot, prefetch};
 
 impl Store {
     /// Gives a key's value to `change`, sets what it returns, and returns the value before, all in one: no other writer
@@ -187,7 +189,9 @@ struct Held<'k, 'p> {
     writer: MutexGuard<'p, Writer>,
     pin: &'p Pin<'p>,
     key: &'k [u8],
-    located: Located<'p>,
+    hash: Hash,
+    spot: Spot,
+    record: Option<RecordRef<'p>>,
     /// Its value, compared with its checksum (C12).
     value: Option<RecordBytes<'p>>,
 }
@@ -198,9 +202,9 @@ impl Core {
         prefetch(self.published(pin), hash);
         let files = self.ready_to_write(purpose)?;
         let writer = self.lock_writer()?;
-        let located = self.locate_key(&writer, pin, hash, key)?;
-        let value = previous(located.record.as_ref())?;
-        Ok(Held { core: self, files, writer, pin, key, located, value })
+        let (spot, record) = writer.table.locate(&self.records(pin), hash, key)?;
+        let value = previous(record.as_ref())?;
+        Ok(Held { core: self, files, writer, pin, key, hash, spot, record, value })
     }
 
     fn update(
@@ -238,8 +242,7 @@ impl Core {
             return Ok(Value::keep(&pin, found));
         }
         let (held, value) = held.call(value);
-        let Held { files, writer, located, .. } = held;
-        let position = self.put_located(files, writer, &pin, key, &value, located)?;
+        let position = held.put(&value)?;
         Ok(Value::keep(&pin, self.log.read(&pin, position)?.value()?))
     }
 }
@@ -259,11 +262,20 @@ impl Held<'_, '_> {
 
     /// Sets the key's value, or removes it.
     fn set(self, new: Option<&[u8]>) -> Result<()> {
-        let Held { core, files, writer, pin, key, located, .. } = self;
-        match new {
-            Some(value) => core.put_located(files, writer, pin, key, value, located).map(|_| ()),
-            None if located.record.is_some() => core.remove_located(files, writer, pin, key, located),
-            None => Ok(()),
+        match (new, &self.record) {
+            (Some(value), _) => self.put(value).map(drop),
+            (None, Some(_)) => self.remove(),
+            (None, None) => Ok(()),
         }
+    }
+
+    fn put(self, value: &[u8]) -> Result<Position> {
+        let Held { core, files, writer, pin, key, hash, spot, record, .. } = self;
+        core.put_located(files, writer, pin, key, value, Located { hash, spot, record: record.as_ref() })
+    }
+
+    fn remove(self) -> Result<()> {
+        let Held { core, files, writer, pin, key, hash, spot, record, .. } = self;
+        core.remove_located(files, writer, pin, key, Located { hash, spot, record: record.as_ref() })
     }
 }

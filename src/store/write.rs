@@ -34,10 +34,11 @@ const COPIED_AHEAD_BYTES: u64 = 64 << 20;
 const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
 
 /// A key, and where it is; good while the writer lock is held.
-pub(super) struct Located<'p> {
-    hash: Hash,
-    spot: Spot,
-    pub(super) record: Option<RecordRef<'p>>,
+#[derive(Clone, Copy)]
+pub(super) struct Located<'a, 'p> {
+    pub(super) hash: Hash,
+    pub(super) spot: Spot,
+    pub(super) record: Option<&'a RecordRef<'p>>,
 }
 
 impl Core {
@@ -48,27 +49,15 @@ impl Core {
         prefetch(self.published(&pin), hash);
         let files = self.ready_to_write(Purpose::Add)?;
         let writer = self.lock_writer()?;
-        let located = self.locate_key(&writer, &pin, hash, key)?;
-        let old = previous(located.record.as_ref())?;
+        let (spot, record) = writer.table.locate(&self.records(&pin), hash, key)?;
+        let old = previous(record.as_ref())?;
+        let located = Located { hash, spot, record: record.as_ref() };
         self.put_located(files, writer, &pin, key, value, located)?;
         Ok(old.map(|bytes| Value::keep(&pin, bytes)))
     }
 
-    /// Where a key is. The caller holds the writer lock.
-    #[inline]
-    pub(super) fn locate_key<'p>(
-        &'p self,
-        writer: &Writer,
-        pin: &'p Pin<'_>,
-        hash: Hash,
-        key: &[u8],
-    ) -> Result<Located<'p>> {
-        let (spot, record) = writer.table.locate(&self.records(pin), hash, key)?;
-        Ok(Located { hash, spot, record })
-    }
-
     /// Sets the value of a key that was located under this hold of the lock; where its record lies.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put_located(
         &self,
         files: &Files,
@@ -76,7 +65,7 @@ impl Core {
         pin: &Pin<'_>,
         key: &[u8],
         value: &[u8],
-        Located { hash, spot, record }: Located<'_>,
+        Located { hash, spot, record }: Located<'_, '_>,
     ) -> Result<Position> {
         let frame = Frame::new(Kind::Put, key.len(), value.len())?;
         let plan = writer.table.prepare_put(self, &self.records(pin), hash, spot, Trigger::Live)?;
@@ -93,7 +82,7 @@ impl Core {
         let position = log.append(&frame, key, value);
         log.add_live(frame.bytes());
         writer.table.put(self, plan, hash, position);
-        if let Some(record) = &record {
+        if let Some(record) = record {
             record.segment().remove_live(record.record_bytes());
         }
         self.finish_write(files, writer)?;
@@ -121,10 +110,12 @@ impl Core {
         prefetch(self.published(pin), hash);
         let files = self.ready_to_write(Purpose::Free)?;
         let writer = self.lock_writer()?;
-        let located = self.locate_key(&writer, pin, hash, key)?;
         // An absent key appends nothing and so must move nothing (D15).
-        let Some(looked) = located.record.as_ref().map(look).transpose()? else { return Ok(None) };
-        self.remove_located(files, writer, pin, key, located)?;
+        let (spot, Some(record)) = writer.table.locate(&self.records(pin), hash, key)? else {
+            return Ok(None);
+        };
+        let looked = look(&record)?;
+        self.remove_located(files, writer, pin, key, Located { hash, spot, record: Some(&record) })?;
         Ok(Some(looked))
     }
 
@@ -135,7 +126,7 @@ impl Core {
         mut writer: MutexGuard<'_, Writer>,
         pin: &Pin<'_>,
         key: &[u8],
-        Located { hash, spot, record }: Located<'_>,
+        Located { hash, spot, record }: Located<'_, '_>,
     ) -> Result<()> {
         let frame = Frame::new(Kind::Remove, key.len(), 0)?;
         let plan = writer.table.prepare_remove(self, &self.records(pin), hash, spot)?;
@@ -143,7 +134,7 @@ impl Core {
 
         writer.log()?.append(&frame, key, &[]);
         writer.table.remove(self, plan, hash);
-        if let Some(record) = &record {
+        if let Some(record) = record {
             record.segment().remove_live(record.record_bytes());
         }
         self.finish_write(files, writer)
@@ -166,17 +157,27 @@ impl Core {
     }
 
     /// Makes sure that `bytes` can be appended.
-    #[inline]
+    #[inline(always)]
     pub(super) fn secure(&self, writer: &mut Writer, bytes: u64, purpose: Purpose) -> Result<()> {
-        let log = writer.log()?;
-        match log.secure(bytes, purpose) {
-            // What is wanted now comes before what is wanted later.
-            Err(Error::NoSpace { .. })
-                if purpose == Purpose::Add && self.arrays.give_up_ahead().is_some() =>
-            {
-                log.secure(bytes, purpose)
-            }
-            secured => secured,
+        match writer.log()?.secure(bytes, purpose) {
+            Ok(()) => Ok(()),
+            Err(error) => self.secure_once_more(writer, bytes, purpose, error),
+        }
+    }
+
+    /// What is wanted now comes before what is wanted later.
+    #[cold]
+    fn secure_once_more(
+        &self,
+        writer: &mut Writer,
+        bytes: u64,
+        purpose: Purpose,
+        refused: Error,
+    ) -> Result<()> {
+        let lacks_space = purpose == Purpose::Add && matches!(refused, Error::NoSpace { .. });
+        match lacks_space && self.arrays.give_up_ahead().is_some() {
+            true => writer.log()?.secure(bytes, purpose),
+            false => Err(refused),
         }
     }
 

@@ -107,7 +107,7 @@ impl<P: Pages> Table<P> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn locate_in_chain<R: Records>(
         &self,
         records: &R,
