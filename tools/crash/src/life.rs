@@ -42,9 +42,9 @@ impl Op {
 
     fn add_to(&self, batch: &mut Batch) {
         match self {
-            Op::Insert(key, payload) => drop(batch.put(key, payload.bytes())),
-            Op::Remove(key) => drop(batch.remove(key)),
-            Op::Clear => drop(batch.clear()),
+            Op::Insert(key, payload) => _ = batch.put(key, payload.bytes()),
+            Op::Remove(key) => _ = batch.remove(key),
+            Op::Clear => _ = batch.clear(),
             Op::Batch(ops) => ops.iter().for_each(|op| op.add_to(batch)),
         }
     }

@@ -89,3 +89,25 @@ pub fn batch_at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
     drop(store);
     holds(&open(&after, Setup::ORDINARY)?, count)
 }
+
+/// A small batch while a growth is under way (D15): its replay evacuates what it has evacuated, and nothing else.
+pub fn batch_while_it_goes_on(dice: &mut Dice) -> Verdict {
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup { capacity: dice.between(200, 900), ..Setup::ORDINARY })?;
+    let (full, told) = (full_table(&store)?, |error: tophash::Error| error.to_string());
+    (0..full + dice.between(1, 3)).try_for_each(|n| insert(&store, n, 8)).map_err(told)?;
+    let first = store.len();
+    let count = dice.between(1, 6);
+    let entries = (first..first + count).map(|n| (key(n), Payload::new(n, 8).bytes()));
+    store.insert_many(entries).map_err(told)?;
+    if store.growth().map_err(told)?.kind.is_none() {
+        return Err("the growth is over".into());
+    }
+    holds(&store, first + count)?;
+    let after = open(&disk.crash(dice.below(u64::MAX), Crash::Kill), Setup::ORDINARY)?;
+    holds(&after, first + count)?;
+    match shape(&after).map_err(told)? == shape(&store).map_err(told)? {
+        true => Ok(()),
+        false => Err("a replay makes another table of it".into()),
+    }
+}
