@@ -6,7 +6,8 @@
 //! > check sizes → lock → find the key → prepare the change → secure log space → **append** → change the table →
 //! > unlock → wait for a sync if the durability asks for one,
 //!
-//! and everything that can fail comes before the append (C12).
+//! and everything that can fail comes before the append (C12). Where a write depends on what is there (`update`), the lock is
+//! held meanwhile; a batch (`batch`) goes through each of these steps with all of its keys.
 
 mod background;
 mod batch;

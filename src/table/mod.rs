@@ -25,6 +25,9 @@
 //! may change the table. A put decides at its start whether a growth begins; a replay is told by the log
 //! instead (D15), and everything else follows from the operations, cell for cell.
 //!
+//! A batch has its keys' buckets evacuated beforehand, in steps of their own that the log tells of; then each of its
+//! changes is one of a cell, and does no growth work ([`Table::locate_settled`] and what follows it).
+//!
 //! # Who may touch what
 //!
 //! [`Table`] is the writer's: whoever holds the writer lock has it `&mut`. Readers hold a [`Geometry`], the

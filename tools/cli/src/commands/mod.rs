@@ -2,6 +2,7 @@
 
 pub mod buckets;
 pub mod checkpoint;
+pub mod clear;
 pub mod completions;
 pub mod del;
 pub mod dump;
