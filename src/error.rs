@@ -109,8 +109,11 @@ pub enum Error {
     )]
     Poisoned,
 
-    /// A write to a store from inside one of its own closures.
-    #[error("a closure given to this store wrote to the same store; return the new value instead")]
+    /// A write to a store from inside one of its own closures, or something else that waits for its writers.
+    #[error(
+        "a closure given to this store wrote to the same store, or asked for something that waits for writers; return the \
+             new value instead"
+    )]
     Reentrant,
 
     /// The store was opened by the parent of this process; a forked child must open its own.

@@ -20,6 +20,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("tophash needs 64-bit Linux: a shared page cache, fallocate and hole punching");
 
+mod batch;
 mod error;
 mod file;
 mod format;
@@ -35,12 +36,14 @@ mod sync;
 mod table;
 mod upkeep;
 
+pub use batch::Batch;
 pub use error::{Detail, Error, Result};
+pub use format::record::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use options::{Durability, Options};
 pub use salvage::{Salvage, salvage};
 pub use store::{
-    Buckets, Compaction, CompactionProgress, GetMany, Iter, Keys, Scan, Snapshot, SnapshotIter, Store, Value,
-    Values,
+    Buckets, Compaction, CompactionProgress, Drain, GetMany, Iter, Keys, Scan, Snapshot, SnapshotIter, Store,
+    Value, Values,
 };
 pub use table::HashKind;
 

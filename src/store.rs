@@ -6,11 +6,14 @@
 //! > check sizes → lock → find the key → prepare the change → secure log space → **append** → change the table →
 //! > unlock → wait for a sync if the durability asks for one,
 //!
-//! and everything that can fail comes before the append (C12). At the end of a write stands its share of compaction
-//! ([`moving`]).
+//! and everything that can fail comes before the append (C12). Where a write depends on what is there (`update`), the lock is
+//! held meanwhile; a batch (`batch`) goes through each of these steps with all of its keys. At the end of a write stands its
+//! share of compaction ([`moving`]).
 
 mod background;
 mod backup;
+mod batch;
+mod closure;
 mod compact;
 mod core;
 mod growth;
@@ -23,6 +26,7 @@ mod scan;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod update;
 mod value;
 mod write;
 
@@ -35,6 +39,7 @@ pub use many::GetMany;
 pub use report::Buckets;
 pub use scan::Scan;
 pub use snapshot::{Snapshot, SnapshotIter};
+pub use update::Drain;
 pub use value::Value;
 
 use crate::error::Result;

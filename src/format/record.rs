@@ -49,6 +49,10 @@ pub enum Kind {
     /// A put that compaction copied from a segment that it empties: the key's cell points here now, and nothing else
     /// changes (D15).
     Move = 6,
+    /// Old buckets are evacuated, ahead of a batch; the value is an [`EvacuateValue`].
+    Evacuate = 7,
+    /// The records behind it belong together (D3); the value is a [`BatchValue`].
+    Batch = 8,
 }
 
 /// The value of a growth record: the array doubles.
@@ -73,8 +77,75 @@ impl Kind {
             4 => Kind::Grow,
             5 => Kind::SyncMark,
             6 => Kind::Move,
+            7 => Kind::Evacuate,
+            8 => Kind::Batch,
             _ => return None,
         })
+    }
+}
+
+/// The value of a batch record: which records behind it are there whole, or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchValue {
+    /// Bytes of these records, without the batch record.
+    pub bytes: u64,
+    /// Their number.
+    pub records: u64,
+}
+
+impl BatchValue {
+    /// Bytes of the value.
+    pub const BYTES: usize = 16;
+
+    /// The value's bytes.
+    pub fn encode(self) -> [u8; Self::BYTES] {
+        let mut value = [0; Self::BYTES];
+        value[..8].copy_from_slice(&self.bytes.to_le_bytes());
+        value[8..].copy_from_slice(&self.records.to_le_bytes());
+        value
+    }
+
+    /// Takes a value apart; `None` where it is none.
+    pub fn decode(value: &[u8]) -> Option<Self> {
+        let value: &[u8; Self::BYTES] = value.try_into().ok()?;
+        let word = |from: usize| u64::from_le_bytes(std::array::from_fn(|i| value[from + i]));
+        Some(BatchValue { bytes: word(0), records: word(8) })
+    }
+}
+
+/// The value of an evacuate record: which old buckets are evacuated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvacuateValue {
+    /// How many from the evacuation mark on, which moves on behind them.
+    pub at_mark: u64,
+    /// And these, in rising order; the mark stays where it is.
+    pub buckets: Vec<u64>,
+}
+
+impl EvacuateValue {
+    /// The most buckets that one record has evacuated: each takes memory while it is prepared.
+    pub const MAX_BUCKETS: usize = 512;
+
+    /// So many from the mark on, and no others.
+    pub fn at_mark(buckets: usize) -> Self {
+        EvacuateValue { at_mark: buckets as u64, buckets: Vec::new() }
+    }
+
+    /// The value's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let words = std::iter::once(&self.at_mark).chain(&self.buckets);
+        words.flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// Takes a value apart; `None` where it is none.
+    pub fn decode(value: &[u8]) -> Option<Self> {
+        let (words, rest) = value.as_chunks::<8>();
+        let (at_mark, buckets) = words.split_first()?;
+        let at_mark = u64::from_le_bytes(*at_mark);
+        let buckets: Vec<_> = buckets.iter().map(|&word| u64::from_le_bytes(word)).collect();
+        let rising = buckets.windows(2).all(|two| two[0] < two[1]);
+        let few = at_mark.checked_add(buckets.len() as u64)? <= Self::MAX_BUCKETS as u64;
+        (rest.is_empty() && rising && few).then_some(EvacuateValue { at_mark, buckets })
     }
 }
 
@@ -374,6 +445,24 @@ mod tests {
                 assert!(!intact, "bit {bit}");
             }
         }
+    }
+
+    #[test]
+    fn values_of_batches_and_evacuations_survive_the_round_trip() {
+        let batch = BatchValue { bytes: 1 << 40, records: 3 };
+        assert_eq!(BatchValue::decode(&batch.encode()), Some(batch));
+        assert_eq!(BatchValue::decode(&batch.encode()[1..]), None);
+        let evacuate = |at_mark, buckets: &[u64]| EvacuateValue { at_mark, buckets: buckets.to_vec() };
+        for value in [evacuate(0, &[]), evacuate(512, &[]), evacuate(509, &[1, 7, u64::MAX])] {
+            assert_eq!(EvacuateValue::decode(&value.encode()), Some(value));
+        }
+        for wrong in
+            [evacuate(513, &[]), evacuate(u64::MAX, &[3]), evacuate(0, &[3, 3]), evacuate(0, &[3, 1])]
+        {
+            assert_eq!(EvacuateValue::decode(&wrong.encode()), None, "{wrong:?}");
+        }
+        assert_eq!(EvacuateValue::decode(&[]), None);
+        assert_eq!(EvacuateValue::decode(&[0; 15]), None);
     }
 
     #[test]

@@ -83,6 +83,9 @@ mutants! {
         "a segment's head is written once: one flipped bit in it after a crash cuts off synced segments in silence, \
          or the file can't be opened";
 
+    BatchWhole [D3]
+        "recovery takes the records of a batch one by one: a batch that a crash tore is there in part";
+
     MarkSearch [D4]
         "a bad record ends the log without a look behind it: after a crash and a damaged synced record, what was \
          synced is missing in silence";
@@ -238,6 +241,12 @@ mutants! {
     ShrinkingFlag [D15]
         "a header does not say that the growth under way halves the array: a checkpoint in it makes a file that \
          can't be opened";
+    BatchDoesNoGrowthWork [D15]
+        "replay does growth work for the records of a batch too: the reopened table has evacuated other buckets than \
+         the one that was lost";
+    EvacuationReplayed [D15]
+        "replay passes over evacuations that stand in the log by themselves: the keys of a batch behind one are not \
+         where it expects them";
     ClearLogged [D15]
         "clear appends no record: after a crash the entries are back, and removals from behind the clear fail the \
          replay";
@@ -254,6 +263,9 @@ mutants! {
     ShrinkPutOff [D9 D18]
         "a shrink that can't be afforded fails the removal: on a full disk an entry can't be removed although there \
          is a reserve for that";
+    RoomForWholeBatch [D18]
+        "no room is secured for the records of a batch, only for its beginning: a batch that reaches the segment's \
+         end panics after it appended";
     RoomForGrowthRecord [D18]
         "no room is secured for the record of a growth: an insert or a removal that starts one at a segment's very \
          end panics after it appended";

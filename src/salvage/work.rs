@@ -87,7 +87,7 @@ impl<'a> Work<'a> {
             self.report.records += 1;
             match frame.kind {
                 Kind::Clear => return Ok(true),
-                Kind::Grow | Kind::SyncMark => {}
+                Kind::Grow | Kind::SyncMark | Kind::Evacuate | Kind::Batch => {}
                 Kind::Remove | Kind::Put | Kind::Move => match self.key(offset, &frame, salt) {
                     None => self.damage("log", offset, frame.bytes()),
                     Some(key) if frame.kind == Kind::Remove => self.remove(&key)?,
@@ -123,7 +123,7 @@ impl<'a> Work<'a> {
             let behind = life.limit.min(length);
             let mut scan = Scan::new(&mut self.source, salt, end, behind, false);
             while let Some(record) = scan.next() {
-                let tells = |frame: &Frame| !matches!(frame.kind, Kind::Grow | Kind::SyncMark);
+                let tells = |frame: &Frame| matches!(frame.kind, Kind::Put | Kind::Remove | Kind::Clear);
                 let counts = matches!(&record, Found::Record { frame, .. } if tells(frame));
                 self.report.behind_the_end += u64::from(counts);
             }

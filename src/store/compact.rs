@@ -113,6 +113,7 @@ struct Run<'a> {
 impl Core {
     fn compact(&self, tell: &mut dyn FnMut(CompactionProgress)) -> Result<Compaction> {
         self.process.check()?;
+        self.check_outside()?;
         let files = self.files()?;
         let _one_at_a_time = files.compacting.lock().unwrap_or_else(PoisonError::into_inner);
         let (file_bytes_before, allocated_bytes_before) = self.sizes()?;

@@ -289,12 +289,14 @@ impl Core {
 
     /// A write that panicked may have left the table half changed; nobody writes after it. Reopening recovers.
     pub(super) fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>> {
+        self.check_outside()?;
         self.writer.lock().map_err(|_| Error::Poisoned)
     }
 
     /// For reports, which only look.
-    pub(super) fn lock_writer_to_look(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock_writer_to_look(&self) -> Result<MutexGuard<'_, Writer>> {
+        self.check_outside()?;
+        Ok(self.writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

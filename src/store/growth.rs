@@ -14,8 +14,8 @@ use crate::table::{Growth, Plan, Spot, Trigger};
 pub(super) struct GrowthRecord(Option<(Frame, [u8; GROW_VALUE_BYTES])>);
 
 impl GrowthRecord {
-    pub(super) fn of(plan: &Plan<IndexPages>) -> Result<Self> {
-        let Some(growth) = plan.growth() else { return Ok(GrowthRecord(None)) };
+    pub(super) fn of(growth: Option<Growth>) -> Result<Self> {
+        let Some(growth) = growth else { return Ok(GrowthRecord(None)) };
         let word = match growth {
             Growth::Double => GROW_DOUBLE,
             Growth::SameSize => GROW_SAME_SIZE,
@@ -52,7 +52,7 @@ impl Core {
         record_bytes: u64,
     ) -> Result<(Plan<IndexPages>, GrowthRecord)> {
         let plan = writer.table.prepare_remove(self, records, hash, spot, Trigger::Live)?;
-        let start = GrowthRecord::of(&plan)?;
+        let start = GrowthRecord::of(plan.growth())?;
         let purpose = if plan.growth().is_some() { Purpose::Add } else { Purpose::Free };
         match writer.log()?.secure(start.bytes() + record_bytes, purpose) {
             Err(Error::NoSpace { .. }) if plan.growth().is_some() && kept(Mutant::ShrinkPutOff) => {}

@@ -15,7 +15,7 @@ use crate::upkeep::verify::{Subject, Verification, verify};
 impl Core {
     pub(super) fn stats(&self) -> Result<Stats> {
         let pin = self.pin()?;
-        let writer = self.lock_writer_to_look();
+        let writer = self.lock_writer_to_look()?;
         let (geometry, counters) = (Arc::clone(writer.table.geometry()), writer.table.counters());
         let log_segments_pinned = writer.log.as_ref().map_or(0, LogWriter::given_up) as u64;
         let (log_segments_left_alone, moved_bytes) =
@@ -47,14 +47,14 @@ impl Core {
 
     pub(super) fn growth(&self) -> Result<Growth> {
         self.process.check()?;
-        let writer = self.lock_writer_to_look();
+        let writer = self.lock_writer_to_look()?;
         Ok(inspect::growth(writer.table.geometry(), &writer.table.counters()))
     }
 
     pub(super) fn info(&self) -> Result<Info> {
         let pin = self.pin()?;
         let header = self.header();
-        let geometry = Arc::clone(self.lock_writer_to_look().table.geometry());
+        let geometry = Arc::clone(self.lock_writer_to_look()?.table.geometry());
         let catalog = (header.catalog.offset, header.catalog.len);
         Ok(Info {
             format_version: VERSION,
@@ -89,11 +89,12 @@ impl Core {
 
     pub(super) fn verify(&self) -> Result<Verification> {
         let pin = self.pin()?;
+        self.check_outside()?;
         let files = self.files.as_ref();
         let hold = |lock| Mutex::lock(lock).unwrap_or_else(PoisonError::into_inner);
         let _no_checkpoint = files.map(|files| hold(&files.checkpointing));
         let _nothing_in_hand = files.map(|files| hold(&files.in_hand));
-        let writer = self.lock_writer_to_look();
+        let writer = self.lock_writer_to_look()?;
         let segments = self.log.segments(&pin);
         let file_bytes = self.media.length().map_err(Error::io("reading the file's length"))?;
         let (parts, covered) = match files {

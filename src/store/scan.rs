@@ -45,7 +45,7 @@ pub struct Scan<'s> {
 enum State<'s> {
     /// The walk goes before the pin: what it holds on to is not a reader's to free (C14).
     Walking(Box<LogWalk<'s>>, Pin<'s>),
-    /// The handle belongs to another process.
+    /// The handle belongs to another process, or a closure of the store holds the lock.
     Failed(Error),
     Ended,
 }
@@ -84,8 +84,9 @@ struct Key<'s>(Value<'s>);
 
 impl<'s> Scan<'s> {
     pub(super) fn new(core: &'s Core) -> Self {
-        let state = match core.pin() {
-            Ok(pin) => State::Walking(Box::new(LogWalk::new(core, &pin)), pin),
+        let begun = core.pin().and_then(|pin| Ok((LogWalk::new(core, &pin)?, pin)));
+        let state = match begun {
+            Ok((walk, pin)) => State::Walking(Box::new(walk), pin),
             Err(error) => State::Failed(error),
         };
         Scan { core, state }
@@ -111,22 +112,22 @@ impl<'s> Iterator for Scan<'s> {
 impl FusedIterator for Scan<'_> {}
 
 impl<'s> LogWalk<'s> {
-    fn new(core: &Core, pin: &Pin<'s>) -> Self {
+    fn new(core: &Core, pin: &Pin<'s>) -> Result<Self> {
         // A record is published before the table points at it: only between two writes do both say the same.
-        let _between_writes = core.lock_writer_to_look();
+        let _between_writes = core.lock_writer_to_look()?;
         let segments = core.log.segments(pin);
         let end = segments.last().map_or(Mark { sequence: 0, end: 0 }, |last| Mark {
             sequence: last.head().sequence,
             end: last.published_end(),
         });
-        LogWalk {
+        Ok(LogWalk {
             clears: core.published(pin).clears,
             end,
             segments: segments.into_iter(),
             current: None,
             ready: VecDeque::with_capacity(GROUP),
             rewritten: HashSet::new(),
-        }
+        })
     }
 
     fn next(&mut self, core: &'s Core, pin: &Pin<'s>) -> Option<Result<(Value<'s>, Value<'s>)>> {

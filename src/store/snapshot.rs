@@ -64,6 +64,7 @@ impl Core {
     /// Keeps the last checkpoint.
     pub(super) fn keep_checkpoint(&self) -> Result<KeptCheckpoint> {
         self.process.check()?;
+        self.check_outside()?;
         let Some(files) = &*self.files else {
             return KeptCheckpoint::read(&self.media, self.opened_with, None);
         };

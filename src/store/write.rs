@@ -11,7 +11,9 @@ use crate::file::log::RecordRef;
 use crate::file::log::segment::Segment;
 use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::pages::IndexPages;
+use crate::file::region::RecordBytes;
 use crate::format::PAGE_BYTES;
+use crate::format::bucket::{Hash, Position};
 use crate::format::catalog::ArrayRole;
 use crate::format::header::{Header, Hmap};
 use crate::format::record::{Frame, Kind};
@@ -20,7 +22,7 @@ use crate::options::Durability;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::growth::GrowthRecord;
 use crate::store::value::Value;
-use crate::table::{Array, Growth, NextArray, Table, Trigger, prefetch};
+use crate::table::{Array, Growth, NextArray, Spot, Table, Trigger, prefetch};
 
 /// Checkpoint after this much log, unless an option or a large table says otherwise. More often, and a fill waits more,
 /// since each checkpoint writes nearly the whole table; less often, and opening after a crash takes longer. Of a million
@@ -33,41 +35,56 @@ const COPIED_AHEAD_BYTES: u64 = 64 << 20;
 /// After a checkpoint that failed, the next one waits for this much log.
 const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
 
+/// A key, and where it is; good while the writer lock is held.
+#[derive(Clone, Copy)]
+pub(super) struct Located<'a, 'p> {
+    pub(super) hash: Hash,
+    pub(super) spot: Spot,
+    pub(super) record: Option<&'a RecordRef<'p>>,
+}
+
 impl Core {
     pub(super) fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<Value<'_>>> {
-        let hash = self.hasher.hash(key);
         let pin = self.pin()?;
+        let hash = self.hasher.hash(key);
         // Under way while the lock is taken, which would hold back a load.
         prefetch(self.published(&pin), hash);
         let files = self.ready_to_write(Purpose::Add)?;
-        let frame = Frame::new(Kind::Put, key.len(), value.len())?;
-        let mut writer = self.lock_writer()?;
-        let records = self.records(&pin);
+        let writer = self.lock_writer()?;
+        let (spot, record) = writer.table.locate(&self.records(&pin), hash, key)?;
+        let old = previous(record.as_ref())?;
+        let located = Located { hash, spot, record: record.as_ref() };
+        self.put_located(files, writer, &pin, key, value, located)?;
+        Ok(old.map(|bytes| Value::keep(&pin, bytes)))
+    }
 
-        let (spot, existing) = writer.table.locate(&records, hash, key)?;
-        let old = previous(existing.as_ref())?;
-        let plan = writer.table.prepare_put(self, &records, hash, spot, Trigger::Live)?;
-        let log = writer.log()?;
-        let start = GrowthRecord::of(&plan)?;
-        let room = start.bytes() + frame.bytes();
-        match log.secure(room, Purpose::Add) {
-            // What is wanted now comes before what is wanted later.
-            Err(Error::NoSpace { .. }) if self.arrays.give_up_ahead().is_some() => {
-                log.secure(room, Purpose::Add)?;
-            }
-            secured => secured?,
-        }
+    /// Sets the value of a key that was located under this hold of the lock; where its record lies.
+    #[inline(always)]
+    pub(super) fn put_located(
+        &self,
+        files: &Files,
+        mut writer: MutexGuard<'_, Writer>,
+        pin: &Pin<'_>,
+        key: &[u8],
+        value: &[u8],
+        Located { hash, spot, record }: Located<'_, '_>,
+    ) -> Result<Position> {
+        let frame = Frame::new(Kind::Put, key.len(), value.len())?;
+        let plan = writer.table.prepare_put(self, &self.records(pin), hash, spot, Trigger::Live)?;
+        let start = GrowthRecord::of(plan.growth())?;
+        self.secure(&mut writer, start.bytes() + frame.bytes(), Purpose::Add)?;
 
         // Nothing fails from here on.
+        let log = writer.log()?;
         start.append(log);
         let position = log.append(&frame, key, value);
         log.add_live(frame.bytes());
         writer.table.put(self, plan, hash, position);
-        if let Some(record) = &existing {
+        if let Some(record) = record {
             record.segment().remove_live(record.record_bytes());
         }
         self.finish_write(files, writer)?;
-        Ok(old.map(|bytes| Value::keep(&pin, bytes)))
+        Ok(position)
     }
 
     pub(super) fn remove(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
@@ -90,14 +107,28 @@ impl Core {
         let hash = self.hasher.hash(key);
         prefetch(self.published(pin), hash);
         let files = self.ready_to_write(Purpose::Free)?;
-        let frame = Frame::new(Kind::Remove, key.len(), 0)?;
-        let mut writer = self.lock_writer()?;
-        let records = self.records(pin);
-
+        let writer = self.lock_writer()?;
         // An absent key appends nothing and so must move nothing (D15).
-        let (spot, Some(record)) = writer.table.locate(&records, hash, key)? else { return Ok(None) };
+        let (spot, Some(record)) = writer.table.locate(&self.records(pin), hash, key)? else {
+            return Ok(None);
+        };
         let looked = look(&record)?;
-        let (plan, start) = self.prepare_removal(&mut writer, &records, hash, spot, frame.bytes())?;
+        self.remove_located(files, writer, pin, key, Located { hash, spot, record: Some(&record) })?;
+        Ok(Some(looked))
+    }
+
+    /// Removes a key whose record was found under this hold of the lock.
+    pub(super) fn remove_located(
+        &self,
+        files: &Files,
+        mut writer: MutexGuard<'_, Writer>,
+        pin: &Pin<'_>,
+        key: &[u8],
+        Located { hash, spot, record }: Located<'_, '_>,
+    ) -> Result<()> {
+        let frame = Frame::new(Kind::Remove, key.len(), 0)?;
+        let (plan, start) =
+            self.prepare_removal(&mut writer, &self.records(pin), hash, spot, frame.bytes())?;
 
         // Nothing fails from here on.
         let log = writer.log()?;
@@ -106,9 +137,10 @@ impl Core {
         }
         log.append(&frame, key, &[]);
         writer.table.remove(self, plan, hash);
-        record.segment().remove_live(record.record_bytes());
-        self.finish_write(files, writer)?;
-        Ok(Some(looked))
+        if let Some(record) = record {
+            record.segment().remove_live(record.record_bytes());
+        }
+        self.finish_write(files, writer)
     }
 
     pub(super) fn clear(&self) -> Result<()> {
@@ -127,8 +159,33 @@ impl Core {
         self.finish_write(files, writer)
     }
 
+    /// Makes sure that `bytes` can be appended.
+    #[inline(always)]
+    pub(super) fn secure(&self, writer: &mut Writer, bytes: u64, purpose: Purpose) -> Result<()> {
+        match writer.log()?.secure(bytes, purpose) {
+            Ok(()) => Ok(()),
+            Err(error) => self.secure_once_more(writer, bytes, purpose, error),
+        }
+    }
+
+    /// What is wanted now comes before what is wanted later.
+    #[cold]
+    fn secure_once_more(
+        &self,
+        writer: &mut Writer,
+        bytes: u64,
+        purpose: Purpose,
+        refused: Error,
+    ) -> Result<()> {
+        let lacks_space = purpose == Purpose::Add && matches!(refused, Error::NoSpace { .. });
+        match lacks_space && self.arrays.give_up_ahead().is_some() {
+            true => writer.log()?.secure(bytes, purpose),
+            false => Err(refused),
+        }
+    }
+
     /// What every write begins with. A forked child is refused before it touches a lock or a header (C15).
-    fn ready_to_write(&self, purpose: Purpose) -> Result<&Files> {
+    pub(super) fn ready_to_write(&self, purpose: Purpose) -> Result<&Files> {
         self.process.check()?;
         let files = self.files()?;
         files.syncer.check()?;
@@ -142,7 +199,7 @@ impl Core {
     }
 
     /// What every write ends with: its share of compaction, the count, the lock, and the wait for a sync.
-    fn finish_write(&self, files: &Files, mut writer: MutexGuard<'_, Writer>) -> Result<()> {
+    pub(super) fn finish_write(&self, files: &Files, mut writer: MutexGuard<'_, Writer>) -> Result<()> {
         self.compact_beside(files, &mut writer);
         self.set_count(writer.table.counters().count);
         let appended = files.appended.load(Ordering::Acquire);
@@ -188,6 +245,7 @@ impl Core {
     pub(super) fn sync(&self) -> Result<()> {
         let files = self.files()?;
         self.process.check()?;
+        self.check_outside()?;
         self.sync_to(files, files.appended.load(Ordering::Acquire))
     }
 
@@ -226,6 +284,7 @@ impl Core {
 
     pub(super) fn checkpoint(&self) -> Result<()> {
         self.process.check()?;
+        self.check_outside()?;
         self.run_checkpoint(self.files()?, false)
     }
 
@@ -421,7 +480,9 @@ impl Core {
     /// Gives back what was reserved ahead of a growth that began without it, or of one that a clear put off.
     fn drop_array_of_the_past(&self) {
         let Some(ahead) = self.arrays.ahead() else { return };
-        let next = self.lock_writer_to_look().table.next_array();
+        let Ok(writer) = self.lock_writer_to_look() else { return };
+        let next = writer.table.next_array();
+        drop(writer);
         if next.is_none_or(|next| next.bytes != ahead.bytes()) {
             drop(self.arrays.give_up_ahead());
         }
@@ -459,7 +520,7 @@ impl Core {
 }
 
 /// The value that a write replaces, compared with its checksum before anything changes (C12).
-fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<crate::file::region::RecordBytes<'p>>> {
+pub(super) fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<RecordBytes<'p>>> {
     match record.map(RecordRef::value).transpose() {
         Err(_) if !kept(Mutant::OldValueChecked) => Ok(None),
         old => old,

@@ -117,8 +117,8 @@ impl<P: Pages> Table<P> {
         }
     }
 
-    #[inline]
-    fn locate_in_chain<R: Records>(
+    #[inline(always)]
+    pub(super) fn locate_in_chain<R: Records>(
         &self,
         records: &R,
         hash: Hash,
@@ -197,7 +197,7 @@ impl<P: Pages> Table<P> {
     }
 
     /// The first empty cell of the chain, or a new overflow bucket.
-    fn insert(&mut self, hash: Hash, cell: Cell) {
+    pub(super) fn insert(&mut self, hash: Hash, cell: Cell) {
         let array = &*self.geometry.array;
         let mut chain = prepared(Chain::at(array, hash.bucket(array.b())));
         self.counters.count = self.counters.count.saturating_add(1);

@@ -18,6 +18,13 @@ pub struct ClearPlan<P> {
     geometry: Arc<Geometry<P>>,
 }
 
+impl<P> ClearPlan<P> {
+    /// The array that takes over.
+    pub(super) fn array(&self) -> &Array<P> {
+        &self.geometry.array
+    }
+}
+
 impl<P: Pages> Table<P> {
     /// Begins the growth that the log says began here (D15).
     pub fn replay_growth<H: Host<Pages = P>>(&mut self, host: &H, growth: Growth) -> Result<()> {
@@ -69,15 +76,20 @@ impl<P: Pages> Table<P> {
         for evacuation in work.evacuations.iter().flatten() {
             self.evacuate(old, evacuation, hash);
         }
-        self.counters.nevacuate = work.nevacuate;
-        if work.nevacuate == old.units() {
+        self.move_mark(host, old, work.nevacuate);
+    }
+
+    /// The evacuation mark, and with it the end of the growth.
+    pub(super) fn move_mark<H: Host<Pages = P>>(&mut self, host: &H, old: &Old<P>, nevacuate: u64) {
+        self.counters.nevacuate = nevacuate;
+        if nevacuate == old.units() {
             self.end_growth(host);
         }
     }
 
     /// Go's `hashGrow`. Published before the first mark is set, so that whoever meets a mark finds the new
     /// array (C3).
-    fn start_growth<H: Host<Pages = P>>(&mut self, host: &H, start: Start<P>) {
+    pub fn start_growth<H: Host<Pages = P>>(&mut self, host: &H, start: Start<P>) {
         self.counters.old_next_overflow = self.counters.next_overflow;
         self.counters.next_overflow = start.geometry.array.buckets();
         self.counters.nevacuate = 0;
@@ -98,7 +110,7 @@ impl<P: Pages> Table<P> {
     /// Copies the entries of an old chain to the new array, in order, then marks the chain (C4). The two chains of a pair
     /// go one behind the other, and are marked when both are there: whoever meets a mark in either finds all that was in
     /// it in the new array, and who meets none yet in the other finds that one as it was.
-    fn evacuate(&mut self, old: &Old<P>, evacuation: &Evacuation, hash: Hash) {
+    pub(super) fn evacuate(&mut self, old: &Old<P>, evacuation: &Evacuation, hash: Hash) {
         let geometry = Arc::clone(&self.geometry);
         let array = &*geometry.array;
         let y_bucket = match old.growth {

@@ -33,6 +33,9 @@
 //! may change the table. A put or a removal decides at its start whether a growth begins; a replay is told by the log
 //! instead (D15), and everything else follows from the operations, cell for cell.
 //!
+//! A batch has its keys' buckets evacuated beforehand, in steps of their own that the log tells of; then each of its
+//! changes is one of a cell, and does no growth work ([`Table::locate_settled`] and what follows it).
+//!
 //! # Who may touch what
 //!
 //! [`Table`] is the writer's: whoever holds the writer lock has it `&mut`. Readers hold a [`Geometry`], the
@@ -63,6 +66,7 @@
 
 mod array;
 mod assign;
+mod batch;
 mod check;
 mod counters;
 mod geometry;
@@ -90,6 +94,7 @@ pub use check::Fault;
 pub use check::{WhichArray, check};
 pub use counters::{Counters, LoadFactor};
 pub use geometry::{Geometry, Growth, Host, Old};
+pub use grow::ClearPlan;
 pub use hash::{HashKind, KeyHasher};
 pub use inspect::{BucketCells, Shape, chain, shape};
 pub use iter::Walk;

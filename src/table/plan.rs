@@ -27,13 +27,25 @@ pub enum Trigger {
 }
 
 /// What [`Table::locate`] found out about a key; good until the table changes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Spot {
     /// The key's cell, if it has one.
     pub(super) existing: Option<Cell>,
     /// Where that cell is, or the first empty one of the chain. None where the chain is full, or where grow work may
     /// move it before it is used.
     pub(super) place: Option<Place>,
+}
+
+impl Spot {
+    /// Whether the key has a cell.
+    pub fn is_taken(&self) -> bool {
+        self.existing.is_some()
+    }
+
+    /// Whether the key has a cell, or could have one without another overflow bucket.
+    pub fn has_room(&self) -> bool {
+        self.place.is_some()
+    }
 }
 
 /// A cell of the current array.
@@ -61,7 +73,8 @@ impl<P> Plan<P> {
 }
 
 /// A growth about to begin, its new array reserved.
-pub(super) struct Start<P> {
+#[must_use = "a start that is not carried out has changed nothing"]
+pub struct Start<P> {
     pub(super) growth: Growth,
     pub(super) geometry: Arc<Geometry<P>>,
 }
@@ -80,12 +93,8 @@ impl GrowWork {
         self.evacuations.iter().flatten().any(|evacuation| evacuation.unit == unit)
     }
 
-    /// How many overflow buckets the evacuations take at most. If all n entries of a unit go to one new bucket, they
-    /// fill ceil(n/8) buckets, of which the first is no overflow bucket: floor((n - 1)/8). If x of them go to one and y
-    /// to another, it is floor((x - 1)/8) + floor((y - 1)/8) <= (n - 2)/8: no more.
     fn overflow_buckets(&self) -> u64 {
-        let entries = self.evacuations.iter().flatten().map(|evacuation| evacuation.entries);
-        entries.map(|entries| entries.saturating_sub(1) / CELLS as u64).sum()
+        self.evacuations.iter().flatten().map(Evacuation::overflow_buckets).sum()
     }
 }
 
@@ -99,6 +108,13 @@ pub(super) struct Evacuation {
 }
 
 impl Evacuation {
+    /// How many overflow buckets the evacuation takes at most. If all n entries of a unit go to one new bucket, they
+    /// fill ceil(n/8) buckets, of which the first is no overflow bucket: floor((n - 1)/8). If x of them go to one and y
+    /// to another, it is floor((x - 1)/8) + floor((y - 1)/8) <= (n - 2)/8: no more.
+    pub(super) fn overflow_buckets(&self) -> u64 {
+        self.entries.saturating_sub(1) / CELLS as u64
+    }
+
     /// Whether an entry goes to the second half of an array twice the size of the old one of 2^b buckets:
     /// cell `i` of the chain's bucket number `nth`.
     pub(super) fn goes_to_y(&self, b: u8, nth: usize, i: usize, cell: Cell) -> bool {
@@ -111,7 +127,7 @@ impl Evacuation {
 
 /// The table as it will be when the grow work of an operation begins: as it is, or as a growth that the
 /// operation begins with leaves it.
-struct Ahead<'a, P> {
+pub(super) struct Ahead<'a, P> {
     geometry: &'a Geometry<P>,
     nevacuate: u64,
     next_overflow: u64,
@@ -165,9 +181,7 @@ impl<P: Pages> Table<P> {
         spot: Spot,
         trigger: Trigger,
     ) -> Result<Plan<P>> {
-        let b = self.geometry.array.b();
-        let sparse = self.load_factor.under(self.counters.count.saturating_sub(1), b);
-        if sparse && trigger == Trigger::Live && b > self.least_b && !self.growing() {
+        if trigger == Trigger::Live && self.shrink_due() {
             let start = self.reserve_growth(host, Growth::Shrink);
             match start.and_then(|start| self.plan(host, records, hash, spot, Some(start))) {
                 Err(Error::NoSpace { .. }) if kept(Mutant::ShrinkPutOff) => {}
@@ -178,11 +192,7 @@ impl<P: Pages> Table<P> {
     }
 
     /// Reserves the array that a growth needs.
-    pub(super) fn reserve_growth<A: Arrays<Pages = P>>(
-        &self,
-        arrays: &A,
-        growth: Growth,
-    ) -> Result<Start<P>> {
+    pub fn reserve_growth<A: Arrays<Pages = P>>(&self, arrays: &A, growth: Growth) -> Result<Start<P>> {
         let old = Arc::clone(&self.geometry.array);
         let Some(b) = growth.new_b(old.b()) else {
             let expected = "a growth that its size allows";
@@ -211,11 +221,7 @@ impl<P: Pages> Table<P> {
                 nevacuate: 0,
                 next_overflow: start.geometry.array.buckets(),
             },
-            None => Ahead {
-                geometry: &self.geometry,
-                nevacuate: self.counters.nevacuate,
-                next_overflow: self.counters.next_overflow,
-            },
+            None => self.as_it_is(),
         };
         let array = &*ahead.geometry.array;
         let mut work = None;
@@ -236,6 +242,15 @@ impl<P: Pages> Table<P> {
         }
         secure_overflow(host, array, ahead.next_overflow, needed)?;
         Ok(Plan { start, work, spot, made_for: self.counters })
+    }
+
+    /// The table without a growth that is to begin.
+    pub(super) fn as_it_is(&self) -> Ahead<'_, P> {
+        Ahead {
+            geometry: &self.geometry,
+            nevacuate: self.counters.nevacuate,
+            next_overflow: self.counters.next_overflow,
+        }
     }
 
     /// Go's `growWork` with nothing moved yet: what it will evacuate, and how far the mark gets.
@@ -262,7 +277,7 @@ impl<P: Pages> Table<P> {
     }
 
     /// `None` when the unit is evacuated already.
-    fn plan_evacuation<R: Records>(
+    pub(super) fn plan_evacuation<R: Records>(
         &self,
         records: &R,
         ahead: &Ahead<'_, P>,
@@ -334,7 +349,7 @@ fn expect_blank<P: Pages>(array: &Array<P>, index: BucketIndex) -> Result<()> {
 }
 
 /// Touches the key's chain up to its cell and, where a removal looks there, the bucket behind.
-fn expect_cell<P: Pages>(array: &Array<P>, hash: Hash, cell: Cell) -> Result<()> {
+pub(super) fn expect_cell<P: Pages>(array: &Array<P>, hash: Hash, cell: Cell) -> Result<()> {
     let mut chain = Chain::at(array, hash.bucket(array.b()))?;
     loop {
         if let Some(i) = cell_in(&chain, hash.tophash(), cell) {
@@ -369,7 +384,7 @@ pub(super) fn cell_in<P: Pages>(chain: &Chain<'_, P>, tophash: Tophash, cell: Ce
 }
 
 /// Makes sure that the next `needed` overflow buckets exist and are blank.
-fn secure_overflow<A: Arrays>(
+pub(super) fn secure_overflow<A: Arrays>(
     arrays: &A,
     array: &Array<A::Pages>,
     next_overflow: u64,

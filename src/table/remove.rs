@@ -1,6 +1,6 @@
 //! Phase two of a removal.
 
-use crate::format::bucket::{CELLS, Hash, Tophash};
+use crate::format::bucket::{CELLS, Cell, Hash, Tophash};
 use crate::seam::Pages;
 
 use super::array::{Array, BucketIndex, Chain};
@@ -16,6 +16,11 @@ impl<P: Pages> Table<P> {
             return debug_assert!(false, "a removal is prepared for a key that was found");
         };
         self.begin(host, plan, hash);
+        self.empty(hash, existing);
+    }
+
+    /// Empties a cell of the current array.
+    pub(super) fn empty(&mut self, hash: Hash, existing: Cell) {
         let array = &*self.geometry.array;
         let mut chain = prepared(Chain::at(array, hash.bucket(array.b())));
         self.passed.clear();

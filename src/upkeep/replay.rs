@@ -5,19 +5,19 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::file::arrays::ArraySpace;
 use crate::file::epoch::{Domain, Pin};
-use crate::file::log::Log;
 use crate::file::log::chain::{Chain, ChainRecord};
 use crate::file::log::segment::Segment;
+use crate::file::log::{Log, RecordRef};
 use crate::file::pages::IndexPages;
 use crate::format::bucket::{Hash, Position};
-use crate::format::record::{GROW_DOUBLE, GROW_SAME_SIZE, GROW_SHRINK, Kind};
+use crate::format::record::{EvacuateValue, GROW_DOUBLE, GROW_SAME_SIZE, GROW_SHRINK, Kind};
 use crate::mutants::{Mutant, kept};
 use crate::seam::Arrays;
 use crate::table::{Geometry, Growth, Host, KeyHasher, Table, Trigger};
 use crate::upkeep::records::PinnedRecords;
 
 /// Records whose buckets are loaded ahead together.
-const BATCH: usize = 16;
+const GROUP: usize = 16;
 
 /// A table that the log is applied to.
 pub(super) struct Replay {
@@ -48,21 +48,21 @@ impl Replay {
     /// Applies the rest of the chain, which has been walked before.
     pub(super) fn run(&mut self, chain: &mut Chain) -> Result<()> {
         let domain = Arc::clone(&self.domain);
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut group = Vec::with_capacity(GROUP);
         loop {
-            batch.clear();
-            while batch.len() < BATCH
+            group.clear();
+            while group.len() < GROUP
                 && let Some(record) = chain.next()?
             {
                 let key = chain.segment_of(&record).record(record.offset)?.key().as_slice();
-                batch.push((record, self.hasher.hash(key)));
+                group.push((record, self.hasher.hash(key)));
             }
-            if batch.is_empty() {
+            if group.is_empty() {
                 return Ok(());
             }
-            batch.iter().for_each(|(_, hash)| self.table.warm(*hash));
+            group.iter().for_each(|(_, hash)| self.table.warm(*hash));
             let pin = domain.pin();
-            for (record, hash) in &batch {
+            for (record, hash) in &group {
                 self.apply(&pin, chain.segment_of(record), record, *hash)?;
             }
         }
@@ -73,7 +73,10 @@ impl Replay {
         self.bytes += frame.bytes();
         let bytes = segment.record(offset)?;
         let key = bytes.key().as_slice();
+        let settled = record.in_batch && kept(Mutant::BatchDoesNoGrowthWork);
         match frame.kind {
+            Kind::Put if settled => self.put_settled(pin, segment, record, hash, key),
+            Kind::Remove if settled => self.remove_settled(pin, offset, hash, key),
             Kind::Put => self.put(pin, segment, record, hash, key),
             Kind::Move if !kept(Mutant::MovesDoNoGrowthWork) => self.put(pin, segment, record, hash, key),
             Kind::Move => self.relocate(pin, segment, record, hash, key),
@@ -98,8 +101,52 @@ impl Replay {
                 }
                 self.table.replay_growth(&self.host, growth)
             }
-            Kind::SyncMark => Ok(()),
+            Kind::Evacuate => {
+                let Some(value) = EvacuateValue::decode(bytes.value()?.as_slice()) else {
+                    let expected = "numbers of old buckets, in order";
+                    return Err(Error::corrupt("evacuate record", offset, expected, "another value"));
+                };
+                if !kept(Mutant::EvacuationReplayed) {
+                    return Ok(());
+                }
+                let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
+                let plan =
+                    self.table.prepare_evacuation(&self.host, &records, value.at_mark, &value.buckets)?;
+                self.table.evacuate_planned(&self.host, plan);
+                Ok(())
+            }
+            Kind::SyncMark | Kind::Batch => Ok(()),
         }
+    }
+
+    /// A put of a batch (D15).
+    fn put_settled(
+        &mut self,
+        pin: &Pin<'_>,
+        segment: &Segment,
+        record: &ChainRecord,
+        hash: Hash,
+        key: &[u8],
+    ) -> Result<()> {
+        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
+        let (spot, existing) = self.table.locate_settled(&records, hash, key)?;
+        if existing.is_none() {
+            let needed = self.table.overflow_for(None, hash, 1)?;
+            self.table.secure_settled(&self.host, None, needed)?;
+        }
+        self.table.put_settled(spot, hash, position(record.offset)?);
+        count_live(segment, record, existing.as_ref());
+        Ok(())
+    }
+
+    fn remove_settled(&mut self, pin: &Pin<'_>, offset: u64, hash: Hash, key: &[u8]) -> Result<()> {
+        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
+        let (spot, existing) = self.table.locate_settled(&records, hash, key)?;
+        let old = existing.ok_or_else(|| absent_key("remove record", offset))?;
+        self.table.prepare_remove_settled(hash, spot)?;
+        self.table.remove_settled(spot, hash);
+        old.segment().remove_live(old.record_bytes());
+        Ok(())
     }
 
     fn put(
@@ -114,12 +161,8 @@ impl Replay {
         let (spot, existing) = self.table.locate(&records, hash, key)?;
         let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
         let plan = self.table.prepare_put(&self.host, &records, hash, spot, trigger)?;
-        let position = position_of(record)?;
-        self.table.put(&self.host, plan, hash, position);
-        segment.add_live(record.frame.bytes());
-        if let Some(old) = existing {
-            old.segment().remove_live(old.record_bytes());
-        }
+        self.table.put(&self.host, plan, hash, position(record.offset)?);
+        count_live(segment, record, existing.as_ref());
         Ok(())
     }
 
@@ -132,15 +175,12 @@ impl Replay {
         hash: Hash,
         key: &[u8],
     ) -> Result<()> {
-        let ChainRecord { frame, offset, .. } = *record;
         let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
         let (spot, Some(old)) = self.table.locate(&records, hash, key)? else {
-            return Err(absent_key("move record", offset));
+            return Err(absent_key("move record", record.offset));
         };
-        let position = position_of(record)?;
-        self.table.relocate(hash, spot, position);
-        segment.add_live(frame.bytes());
-        old.segment().remove_live(old.record_bytes());
+        self.table.relocate(hash, spot, position(record.offset)?);
+        count_live(segment, record, Some(&old));
         Ok(())
     }
 
@@ -157,10 +197,17 @@ impl Replay {
     }
 }
 
-fn position_of(record: &ChainRecord) -> Result<Position> {
-    let ChainRecord { offset, .. } = *record;
+fn position(offset: u64) -> Result<Position> {
     Position::from_offset(offset)
         .ok_or_else(|| Error::corrupt("log", offset, "a position below 8 TiB", offset))
+}
+
+/// Counts the record that the table points at now, instead of the one before.
+fn count_live(segment: &Segment, record: &ChainRecord, before: Option<&RecordRef<'_>>) {
+    segment.add_live(record.frame.bytes());
+    if let Some(before) = before {
+        before.segment().remove_live(before.record_bytes());
+    }
 }
 
 fn absent_key(what: &'static str, offset: u64) -> Error {

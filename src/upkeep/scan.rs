@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::file::log::segment::Segment;
 use crate::format::record::{
-    Frame, GROW_VALUE_BYTES, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES, SYNC_MARK_BYTES, Salt,
+    BatchValue, EvacuateValue, Frame, GROW_VALUE_BYTES, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES,
+    SYNC_MARK_BYTES, Salt,
 };
 
 /// Records are aligned to this many bytes.
@@ -151,6 +152,7 @@ impl<B: LogBytes> Scan<B> {
 
 /// Whether a record of this kind has key and value of these sizes.
 fn well_formed(frame: &Frame) -> bool {
+    const EVACUATE_VALUE_BYTES: u64 = 8 + 8 * EvacuateValue::MAX_BUCKETS as u64;
     const MARK_VALUE_BYTES: u64 = SYNC_MARK_BYTES - SMALL_HEADER_BYTES as u64;
     let (key, value) = (frame.key_len, u64::from(frame.value_len));
     match frame.kind {
@@ -159,6 +161,8 @@ fn well_formed(frame: &Frame) -> bool {
         Kind::Clear => (key, value) == (0, 0),
         Kind::Grow => (key, value) == (0, GROW_VALUE_BYTES as u64),
         Kind::SyncMark => (key, value) == (0, MARK_VALUE_BYTES),
+        Kind::Evacuate => key == 0 && value.is_multiple_of(8) && (8..=EVACUATE_VALUE_BYTES).contains(&value),
+        Kind::Batch => (key, value) == (0, BatchValue::BYTES as u64),
     }
 }
 

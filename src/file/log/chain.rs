@@ -3,6 +3,9 @@
 //! The walk ends in one of three ways. It reaches the offset at which a segment's successor says that it ends, and
 //! goes on there. It meets bytes that are no record, and no sync mark behind them names a position behind them:
 //! the log ends here, torn by a crash. Or such a mark exists: what it says was durable is damaged (D4).
+//!
+//! A batch counts as one record: where one of its records is missing, the walk stands at bytes that are no record where
+//! the batch begins (D3).
 
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use siphasher::sip::SipHasher13;
 use crate::error::{Error, Result};
 use crate::file::log::segment::Segment;
 use crate::file::region::Appender;
-use crate::format::record::{Frame, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES};
+use crate::format::record::{BatchValue, Frame, Kind, LARGE_HEADER_BYTES, SMALL_HEADER_BYTES};
 use crate::format::segment::FIRST_RECORD;
 use crate::mutants::{Mutant, kept};
 
@@ -72,6 +75,8 @@ pub(crate) struct Chain {
     current: usize,
     /// File offset of the next record.
     at: u64,
+    /// The offset behind the last record of the batch that the walk is in.
+    batch_end: Option<u64>,
     /// The last position that a mark named.
     last_mark: Option<Mark>,
     /// Whether to look for marks behind the end; not after a clean close, where nothing can be there.
@@ -87,6 +92,8 @@ pub(crate) struct ChainRecord {
     pub(crate) frame: Frame,
     /// Its file offset.
     pub(crate) offset: u64,
+    /// It belongs to the batch whose record came before.
+    pub(crate) in_batch: bool,
     /// The number of its segment in the chain.
     segment: usize,
 }
@@ -99,14 +106,14 @@ impl Chain {
         secret: [u8; 16],
         search_for_marks: bool,
     ) -> Self {
-        let (current, at, last_mark, walked_to) = (0, start, None, None);
-        Chain { segments, secret, current, at, last_mark, search_for_marks, walked_to }
+        let (current, at, batch_end, last_mark, walked_to) = (0, start, None, None, None);
+        Chain { segments, secret, current, at, batch_end, last_mark, search_for_marks, walked_to }
     }
 
     /// Goes back to `start`, to walk the same records again up to here. They are verified, and so is the end.
     pub(crate) fn rewind(&mut self, start: u64) {
         self.walked_to = Some((self.current, self.at));
-        (self.current, self.at) = (0, start);
+        (self.current, self.at, self.batch_end) = (0, start, None);
     }
 
     /// The segment that a record lies in.
@@ -151,18 +158,17 @@ impl Chain {
             if here.ends_at(self.at) {
                 self.current += 1;
                 self.at = self.segments[self.current].segment.offset() + FIRST_RECORD;
+                self.batch_end = None;
                 continue;
             }
-            let frame = match self.walked_to {
-                Some(_) => here.frame(self.at),
-                None => here.verified_frame(self.at),
-            };
             let limit = here.known_end.unwrap_or(here.segment.end_offset());
             let limit = match self.walked_to {
                 Some((segment, end)) if segment == self.current => limit.min(end),
                 _ => limit,
             };
-            let Some(frame) = frame.filter(|frame| self.at + frame.bytes() <= limit) else {
+            let in_batch = self.batch_end.is_some_and(|end| self.at < end);
+            let verified = self.walked_to.is_some() || in_batch && kept(Mutant::BatchWhole);
+            let Some(frame) = here.whole_frame(self.at, limit, verified) else {
                 if self.walked_to.is_some() {
                     let expected = "the record that was read there a moment ago";
                     return Err(Error::corrupt("log", self.at, expected, "other bytes"));
@@ -175,8 +181,12 @@ impl Chain {
             let offset = self.at;
             self.at += frame.bytes();
             here.appender.publish((self.at - here.segment.offset()) as usize);
+            if frame.kind == Kind::Batch {
+                self.batch_end =
+                    here.batch_at(offset, &frame).and_then(|batch| self.at.checked_add(batch.bytes));
+            }
             if frame.kind != Kind::SyncMark {
-                return Ok(Some(ChainRecord { frame, offset, segment: self.current }));
+                return Ok(Some(ChainRecord { frame, offset, in_batch, segment: self.current }));
             }
             self.last_mark = here.mark_at(offset, &frame, &self.secret).or(self.last_mark);
         }
@@ -212,6 +222,40 @@ impl ChainSegment {
         self.known_end == Some(offset) || (!kept(Mutant::PredecessorEnd) && torn())
     }
 
+    /// The frame of the record at a file offset, if all of it lies there before `limit`, and all of its batch where it
+    /// begins one. A record that was `verified` before is looked at no more than its length needs.
+    fn whole_frame(&self, offset: u64, limit: u64, verified: bool) -> Option<Frame> {
+        let frame = if verified { self.frame(offset) } else { self.verified_frame(offset) }?;
+        let whole = offset.checked_add(frame.bytes())? <= limit
+            && (verified || frame.kind != Kind::Batch || self.batch_is_whole(offset, &frame, limit));
+        whole.then_some(frame)
+    }
+
+    /// Whether the records of a batch are there, each of them whole, and end where its record says (D3). Bounded by
+    /// `limit`: every record takes eight bytes and more.
+    fn batch_is_whole(&self, offset: u64, frame: &Frame, limit: u64) -> bool {
+        if !kept(Mutant::BatchWhole) {
+            return true;
+        }
+        let Some(batch) = self.batch_at(offset, frame) else { return false };
+        let mut at = offset + frame.bytes();
+        let Some(end) = at.checked_add(batch.bytes).filter(|&end| end <= limit) else { return false };
+        let mut records = 0;
+        while at < end {
+            let Some(frame) = self.verified_frame(at) else { return false };
+            if !matches!(frame.kind, Kind::Put | Kind::Remove | Kind::Clear) {
+                return false;
+            }
+            at += frame.bytes();
+            records += 1;
+        }
+        at == end && records == batch.records
+    }
+
+    fn batch_at(&self, offset: u64, frame: &Frame) -> Option<BatchValue> {
+        BatchValue::decode(self.value_at(offset, frame)?)
+    }
+
     /// The frame of the record at a file offset, if it looks like one.
     fn frame(&self, offset: u64) -> Option<Frame> {
         let at = (offset - self.segment.offset()) as usize;
@@ -245,8 +289,12 @@ impl ChainSegment {
     }
 
     fn mark_at(&self, offset: u64, frame: &Frame, secret: &[u8; 16]) -> Option<Mark> {
+        Mark::decode(self.value_at(offset, frame)?, secret, offset)
+    }
+
+    /// The value of a record without a key.
+    fn value_at(&self, offset: u64, frame: &Frame) -> Option<&[u8]> {
         let at = (offset - self.segment.offset()) as usize;
-        let bytes = self.appender.peek(at, frame.unpadded_bytes())?;
-        Mark::decode(&bytes[frame.header_bytes()..], secret, offset)
+        Some(&self.appender.peek(at, frame.unpadded_bytes())?[frame.header_bytes()..])
     }
 }

@@ -57,6 +57,7 @@ pub enum Command {
     Get(commands::get::Get),
     Set(commands::set::Set),
     Del(commands::del::Del),
+    Clear(commands::clear::Clear),
     Info(commands::info::Info),
     Stats(commands::stats::Stats),
     Buckets(commands::buckets::Buckets),

@@ -19,7 +19,7 @@ pub enum Failure {
     /// The arguments make no sense together.
     Usage(String),
     /// A line of the input is not an entry.
-    Malformed { input: String, line: u64, why: Malformed },
+    Malformed { input: String, line: u64, why: Malformed, kept: Kept },
     /// Faults that `verify` has already listed.
     Faults,
     /// The store did not open.
@@ -32,7 +32,26 @@ pub enum Failure {
     Output(io::Error),
 }
 
+/// What becomes of the lines before one that is wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// They are in the store.
+    LinesBefore,
+    /// All lines belong together.
+    Nothing,
+}
+
 impl Failure {
+    /// The same, where a line that is wrong makes all others void.
+    pub fn all_or_none(self) -> Failure {
+        match self {
+            Failure::Malformed { input, line, why, .. } => {
+                Failure::Malformed { input, line, why, kept: Kept::Nothing }
+            }
+            other => other,
+        }
+    }
+
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
         move |source| Failure::Io { what: what.into(), source }
     }
@@ -59,8 +78,9 @@ impl Failure {
     fn message(&self) -> Option<String> {
         match self {
             Failure::NotFound(what) | Failure::Usage(what) => Some(what.clone()),
-            Failure::Malformed { input, line, why } => {
+            Failure::Malformed { input, line, why, kept } => {
                 let before = match line - 1 {
+                    _ if *kept == Kept::Nothing => "nothing was changed".to_owned(),
                     0 => "nothing was imported".to_owned(),
                     1 => "the line before it was imported".to_owned(),
                     lines => format!("the {lines} lines before it were imported"),

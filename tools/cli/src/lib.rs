@@ -1,13 +1,14 @@
 //! `tophash`: import, look up, inspect and dump tophash files.
 //!
 //! The command as a library, so that what it parses can be fuzzed: `tools/fuzz`. One file per verb in `commands`;
-//! `entry` reads and writes entries as text, `output` is how reports look, `failure`
+//! `lines` reads text line by line, `entry` reads and writes entries in it, `output` is how reports look, `failure`
 //! what can go wrong and the exit code of each.
 
 pub mod args;
 mod commands;
 pub mod entry;
 mod failure;
+mod lines;
 mod output;
 mod store;
 
@@ -36,6 +37,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Get(get) => get.run(),
         Command::Set(set) => set.run(),
         Command::Del(del) => del.run(),
+        Command::Clear(clear) => clear.run(),
         Command::Info(info) => info.run(),
         Command::Stats(stats) => stats.run(),
         Command::Buckets(buckets) => buckets.run(),

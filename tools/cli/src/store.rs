@@ -7,6 +7,7 @@ use tophash::{Options, Store};
 
 use crate::entry::{escape, tsv};
 use crate::failure::Failure;
+use crate::output;
 
 /// Opens a store to look at it: not one byte of it is written, also after a crash.
 pub fn open_to_read(file: &Path) -> Result<Store, Failure> {
@@ -31,8 +32,13 @@ pub fn argument_bytes(argument: &OsStr, escaped: bool) -> Result<Vec<u8>, Failur
 
 /// The message for keys that are not there.
 pub fn keys_not_found(keys: &[&[u8]], file: &Path) -> Failure {
-    let names: Vec<_> = keys.iter().map(|key| format!("'{}'", escape(key))).collect();
-    Failure::NotFound(format!("no key {} in {}", names.join(", "), file.display()))
+    const SHOWN: usize = 10;
+    let names: Vec<_> = keys.iter().take(SHOWN).map(|key| format!("'{}'", escape(key))).collect();
+    let more = match keys.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {} more", output::count(more as u64)),
+    };
+    Failure::NotFound(format!("no key {}{more} in {}", names.join(", "), file.display()))
 }
 
 /// Whether two paths lead to one file. Where one of them leads nowhere, they don't.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tophash::report::WhichArray;
-use tophash::{Result, Store};
+use tophash::{Batch, Result, Store};
 
 use crate::content::{Content, Digest, Key, Payload, mix};
 
@@ -13,6 +13,8 @@ pub enum Op {
     Insert(Key, Payload),
     Remove(Key),
     Clear,
+    /// All of these together.
+    Batch(Vec<Op>),
 }
 
 impl Op {
@@ -21,6 +23,7 @@ impl Op {
             Op::Insert(key, payload) => content.insert(key, *payload),
             Op::Remove(key) => content.remove(key),
             Op::Clear => content.clear(),
+            Op::Batch(ops) => ops.iter().for_each(|op| op.apply(content)),
         }
     }
 
@@ -29,6 +32,29 @@ impl Op {
             Op::Insert(key, payload) => store.insert(key, payload.bytes()).map(|_| ()),
             Op::Remove(key) => store.remove(key).map(|_| ()),
             Op::Clear => store.clear(),
+            Op::Batch(_) => {
+                let mut batch = Batch::new();
+                self.add_to(&mut batch);
+                store.apply(&batch)
+            }
+        }
+    }
+
+    fn add_to(&self, batch: &mut Batch) {
+        match self {
+            Op::Insert(key, payload) => _ = batch.put(key, payload.bytes()),
+            Op::Remove(key) => _ = batch.remove(key),
+            Op::Clear => _ = batch.clear(),
+            Op::Batch(ops) => ops.iter().for_each(|op| op.add_to(batch)),
+        }
+    }
+
+    /// The keys that it stores.
+    fn stored(&self) -> Vec<&Key> {
+        match self {
+            Op::Insert(key, _) => vec![key],
+            Op::Remove(_) | Op::Clear => Vec::new(),
+            Op::Batch(ops) => ops.iter().flat_map(Op::stored).collect(),
         }
     }
 }
@@ -84,6 +110,19 @@ impl Life {
         }
     }
 
+    /// Whether a crash in the operation behind the first `len` may leave their content in another table: a batch grows the
+    /// table before it begins, and what fails after that stays grown.
+    pub fn may_have_grown_after(&self, len: usize) -> bool {
+        matches!(self.ops.get(len), Some(Op::Batch(_)))
+    }
+
+    /// The table is not what it was after the last operation: a batch that failed may have grown it.
+    pub fn forget_shape(&mut self) {
+        if let Some(last) = self.shapes.last_mut() {
+            *last = None;
+        }
+    }
+
     /// Forgets all operations but the first `len`.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len() {
@@ -112,10 +151,7 @@ impl Life {
     /// Every key that was ever stored, and what it is after at least `least` operations; `None` is absent.
     pub fn values_since(&self, least: usize) -> HashMap<Key, Vec<Option<Payload>>> {
         let mut content = self.content_after(least);
-        let stored = self.ops.iter().filter_map(|op| match op {
-            Op::Insert(key, _) => Some(key),
-            _ => None,
-        });
+        let stored = self.ops.iter().flat_map(Op::stored);
         let mut values: HashMap<_, _> = stored.map(|key| (key.clone(), vec![content.get(key)])).collect();
         for op in &self.ops[least..] {
             op.apply(&mut content);

@@ -125,7 +125,7 @@ impl Patient {
             Ok(()) if before.1 => Err("a write that succeeds after a failed sync".into()),
             // A checkpoint that is due after it may fail: that is counted, and the write has succeeded.
             Ok(()) => {
-                self.writing |= matches!(op, Op::Insert(..));
+                self.writing |= matches!(op, Op::Insert(..) | Op::Batch(_));
                 let shape = if self.with_shapes { shape(self.store()?).ok() } else { None };
                 let mut chart = self.chart();
                 chart.life.push(op.clone());
@@ -139,6 +139,9 @@ impl Patient {
             }
             Err(error) => {
                 self.expect(error, before)?;
+                if matches!(op, Op::Batch(_)) {
+                    self.chart().life.forget_shape();
+                }
                 if self.setup.immediate && poisoned && !before.1 {
                     self.see_whether_done(op)?;
                 }

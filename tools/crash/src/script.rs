@@ -107,6 +107,20 @@ impl Script {
         self.steps.push(Step::Do(Op::Remove(key.clone())));
     }
 
+    /// New keys and removals together.
+    pub fn batch(&mut self, count: usize, len: usize, removed: &[Key]) -> Vec<Key> {
+        let keys: Vec<_> = (0..count).map(|_| self.key()).collect();
+        let removals = removed.iter().map(|key| Op::Remove(key.clone()));
+        let ops = removals.chain(keys.iter().map(|key| Op::Insert(key.clone(), self.payload(len)))).collect();
+        self.apply(ops);
+        keys
+    }
+
+    /// These together.
+    pub fn apply(&mut self, ops: Vec<Op>) {
+        self.steps.push(Step::Do(Op::Batch(ops)));
+    }
+
     pub fn clear(&mut self) {
         self.steps.push(Step::Do(Op::Clear));
     }
@@ -206,6 +220,20 @@ pub fn whole_life() -> Vec<Step> {
     script.churn(3);
     script.push(Step::Compact);
     script.churn(4);
+    // Batches: while a growth is under way, over several doublings, larger than a segment, with a clear.
+    script.batch(3, ORDINARY, &last[6..8]);
+    script.checkpoint();
+    let many = script.batch(80, ORDINARY, &last[8..9]);
+    script.sync();
+    script.push(Step::Kill);
+    script.batch(5, ROLLING, &many[..20]);
+    let change = Op::Insert(many[30].clone(), script.payload(ORDINARY));
+    script.apply(vec![change, Op::Remove(many[31].clone()), Op::Remove(b"never there".to_vec())]);
+    script.push(Step::PowerCut(3));
+    script.insert_new(3, 9);
+    let fresh = Op::Insert(script.key(), script.payload(ORDINARY));
+    script.apply(vec![Op::Clear, fresh]);
+    script.batch(4, ORDINARY, &[]);
     script.end()
 }
 
@@ -245,8 +273,9 @@ pub fn short_life() -> Vec<Step> {
     script.push(Step::PowerCut(1));
     script.insert_new(5, 3);
     script.clear();
-    script.insert_new(5, 4);
+    let few = script.insert_new(5, 4);
     script.push(Step::Reopen);
+    script.batch(3, ORDINARY, &few[..2]);
     script.insert_new(3, 4);
     script.end()
 }
@@ -314,6 +343,8 @@ pub fn unlucky_life() -> Vec<Step> {
     script.clear();
     script.insert_new(6, 4);
     script.checkpoint();
+    script.batch(60, ORDINARY, &keys[..2]);
+    script.batch(2, 40_000, &[]);
     script.insert_new(3, 4);
     script.end()
 }

@@ -131,7 +131,7 @@ struct Steps<'s> {
 
 impl Steps<'_> {
     fn next(&mut self) -> Step {
-        let Session { habit, syncs, checkpoints, .. } = *self.session;
+        let Session { syncs, checkpoints, .. } = *self.session;
         if syncs > 0 && self.dice.one_in(syncs) {
             return Step::Sync;
         }
@@ -141,6 +141,16 @@ impl Steps<'_> {
         if self.dice.one_in(20_000) {
             return Step::Op(Op::Clear);
         }
+        if self.dice.one_in(100) {
+            let count = below_a_power_of_two(&mut self.dice, 9);
+            return Step::Op(Op::Batch((0..count).map(|_| self.write()).collect()));
+        }
+        Step::Op(self.write())
+    }
+
+    /// A write to one key.
+    fn write(&mut self) -> Op {
+        let Session { habit, .. } = *self.session;
         let (new, replaced) = match habit {
             Habit::Fill => (13, 1),
             Habit::Churn => (7, 2),
@@ -151,12 +161,12 @@ impl Steps<'_> {
         if step < new {
             self.inserted += 1;
             let key = key(self.session.number, self.inserted);
-            Step::Op(Op::Insert(key, self.payload()))
+            Op::Insert(key, self.payload())
         } else if step < new + replaced {
             let key = self.known_key();
-            Step::Op(Op::Insert(key, self.payload()))
+            Op::Insert(key, self.payload())
         } else {
-            Step::Op(Op::Remove(self.known_key()))
+            Op::Remove(self.known_key())
         }
     }
 

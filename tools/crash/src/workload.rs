@@ -111,7 +111,7 @@ struct Writer {
 
 impl Writer {
     fn step(&mut self) {
-        match self.dice.below(40) {
+        match self.dice.below(46) {
             0..=8 => self.insert_new(),
             9..=13 => self.replace(),
             14..=17 => self.remove(),
@@ -129,6 +129,7 @@ impl Writer {
             34 if self.dice.one_in(3) => self.script.clear(),
             35..=37 => self.end_session(),
             38 => self.churn(),
+            39..=42 => self.apply_batch(),
             _ => self.insert_new(),
         }
     }
@@ -169,6 +170,17 @@ impl Writer {
                 self.script.checkpoint();
             }
         }
+    }
+
+    /// Together: of any size, so that some start a growth and some end it, or a few while one is under way.
+    fn apply_batch(&mut self) {
+        let (count, clears) = (1 << self.dice.below(7), self.dice.one_in(12));
+        let mut ops: Vec<_> = if clears { vec![Op::Clear] } else { Vec::new() };
+        ops.extend((0..self.dice.between(1, count)).map(|_| self.op_beside()));
+        if self.dice.one_in(6) {
+            ops.push(Op::Insert(self.known_key(), self.script.payload(ROLLING)));
+        }
+        self.script.apply(ops);
     }
 
     /// Values of which a few fill a log segment, or that need one of their own.

@@ -28,6 +28,10 @@ impl Engine for Tophash {
         Ok(())
     }
 
+    fn put_batch(&self, entries: &[(Key, Value)]) -> Result<()> {
+        Ok(self.0.insert_many(entries.iter().map(|(key, value)| (key, value)))?)
+    }
+
     fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
         Ok(copy_out(value, self.0.get(key)?.as_deref()))
     }

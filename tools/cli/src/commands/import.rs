@@ -1,25 +1,30 @@
 //! `tophash import`: entries from lines of text.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use serde_json::json;
 use tophash::report::{Growth, GrowthKind};
-use tophash::{Durability, Error, HashKind, Options, Store};
+use tophash::{Batch, Durability, HashKind, Options, Store};
 
-use crate::entry::{Decoder, Malformed, tsv};
+use crate::entry::Decoder;
 use crate::failure::Failure;
-use crate::output::{self, Align, Progress, Sheet};
+use crate::lines::{Delimiter, Input, InputFormat, parse_delimiter};
+use crate::output::{self, Align, Sheet};
 use crate::store::same_file;
+
+/// Bytes of keys and values at which a batch is full before it has all its entries: it is held in memory.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Read entries from lines of text; makes the file if it is not there
 #[derive(clap::Args)]
 #[command(after_help = "\
 A line ends with a newline, or with a carriage return and a newline. A line that is not an entry ends the import \
 with an error that names it (exit code 2); the lines before it are in the store.
+
+A crash leaves all entries of a batch or none: a batch has as many lines as --batch says, or four MiB of them.
 
 Use --format tsv or jsonl for what dump and export wrote; the default, lines, takes every byte as it is.")]
 pub struct Import {
@@ -33,6 +38,9 @@ pub struct Import {
     /// What ends the key in --format lines; may have escapes (\t \xNN) [default: a tab]
     #[arg(short, long, value_name = "TEXT", value_parser = parse_delimiter)]
     delimiter: Option<Delimiter>,
+    /// How many entries are put in together
+    #[arg(short, long, value_name = "ENTRIES", default_value = "250")]
+    batch: NonZeroUsize,
     /// When a write is on disk; in every mode, all of it is when the import ends
     #[arg(long, value_enum, default_value = "interval")]
     durability: When,
@@ -51,22 +59,12 @@ pub struct Import {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum InputFormat {
-    /// The key is what stands before the first delimiter, the value all that follows
-    Lines,
-    /// As dump writes it: KEY, a tab, VALUE, with the escapes \t \n \r \\ \xNN
-    Tsv,
-    /// As dump --format jsonl writes it: {"key":"…","value":"…"}
-    Jsonl,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
     /// Left to the system and to checkpoints
     Buffered,
     /// Once a second
     Interval,
-    /// Line by line
+    /// Batch by batch
     Immediate,
 }
 
@@ -91,7 +89,7 @@ impl Import {
         let started = Instant::now();
         let store = self.options().open(&self.file).map_err(Failure::open(&self.file))?;
         let mut done = Done::new(&store)?;
-        let read = done.import(&store, &mut input, &self.decoder());
+        let read = done.import(&store, &mut input, &self.decoder(), self.batch.get());
         drop(input);
         done.count = store.len();
         // What was read before an error is kept, and made durable.
@@ -118,27 +116,7 @@ impl Import {
     }
 
     fn decoder(&self) -> Decoder {
-        match self.format {
-            InputFormat::Lines => {
-                let delimiter =
-                    self.delimiter.as_ref().map_or_else(|| b"\t".to_vec(), |given| given.0.clone());
-                Decoder::Lines { delimiter }
-            }
-            InputFormat::Tsv => Decoder::Tsv,
-            InputFormat::Jsonl => Decoder::Jsonl,
-        }
-    }
-}
-
-#[derive(Clone)]
-struct Delimiter(Vec<u8>);
-
-fn parse_delimiter(text: &str) -> Result<Delimiter, String> {
-    let delimiter = tsv::unescape(text.as_bytes()).map_err(|why| why.to_string())?;
-    match &*delimiter {
-        [] => Err("a delimiter has at least one byte".to_owned()),
-        bytes if bytes.contains(&b'\n') => Err("a newline ends the line already".to_owned()),
-        bytes => Ok(Delimiter(bytes.to_vec())),
+        self.format.decoder(self.delimiter.as_ref())
     }
 }
 
@@ -146,51 +124,6 @@ fn parse_load_factor(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(factor) if (4.0..=8.0).contains(&factor) => Ok(factor),
         _ => Err("expected a number from 4.0 to 8.0".to_owned()),
-    }
-}
-
-/// The lines and the progress over them.
-struct Input {
-    name: String,
-    reader: Box<dyn BufRead>,
-    progress: Progress,
-    line_number: u64,
-}
-
-impl Input {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        const BUFFER_BYTES: usize = 256 << 10;
-        if path == Path::new("-") {
-            let reader = Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin()));
-            let name = "standard input".to_owned();
-            return Ok(Input { name, reader, progress: Progress::over_bytes(None), line_number: 0 });
-        }
-        let name = path.display().to_string();
-        let file = File::open(path).map_err(Failure::io(&name))?;
-        // A pipe has no length to speak of.
-        let len = file.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
-        let reader = Box::new(BufReader::with_capacity(BUFFER_BYTES, file));
-        Ok(Input { name, reader, progress: Progress::over_bytes(len), line_number: 0 })
-    }
-
-    /// The next line without its end; false behind the last.
-    fn next_line(&mut self, line: &mut Vec<u8>) -> Result<bool, Failure> {
-        line.clear();
-        let bytes = self.reader.read_until(b'\n', line).map_err(Failure::io(&self.name))?;
-        self.progress.advance(bytes as u64);
-        self.line_number += 1;
-        if line.last() == Some(&b'\n') {
-            line.pop();
-            if line.last() == Some(&b'\r') {
-                line.pop();
-            }
-        }
-        Ok(bytes > 0)
-    }
-
-    /// What is wrong with the line read last.
-    fn malformed(&self, why: Malformed) -> Failure {
-        Failure::Malformed { input: self.name.clone(), line: self.line_number, why }
     }
 }
 
@@ -211,20 +144,40 @@ impl Done {
         Ok(Done { new: 0, replaced: 0, growths, count: 0, elapsed: Duration::ZERO, file_bytes: 0 })
     }
 
-    fn import(&mut self, store: &Store, input: &mut Input, decoder: &Decoder) -> Result<(), Failure> {
-        let mut line = Vec::new();
-        while input.next_line(&mut line)? {
-            let (key, value) = decoder.decode(&line).map_err(|why| input.malformed(why))?;
-            match store.insert(key, value) {
-                Ok(None) => self.new += 1,
-                Ok(Some(_)) => self.replaced += 1,
-                Err(error @ Error::TooLarge { .. }) => {
-                    return Err(input.malformed(Malformed(error.to_string())));
-                }
-                Err(error) => return Err(error.into()),
+    fn import(
+        &mut self,
+        store: &Store,
+        input: &mut Input,
+        decoder: &Decoder,
+        entries: usize,
+    ) -> Result<(), Failure> {
+        let (mut batch, mut bytes) = (Batch::new(), 0);
+        let read = loop {
+            let more = input.next_entry(decoder, |key, value| {
+                batch.put(key, value);
+                bytes += key.len() + value.len();
+            });
+            if !matches!(more, Ok(true)) {
+                break more;
             }
-            self.growths.look(store.growth()?);
-        }
+            if batch.len() == entries || bytes >= BATCH_BYTES {
+                self.apply(store, &batch)?;
+                batch.reset();
+                bytes = 0;
+            }
+        };
+        // Also what stands before a line that is wrong.
+        self.apply(store, &batch)?;
+        read.map(drop)
+    }
+
+    fn apply(&mut self, store: &Store, batch: &Batch) -> Result<(), Failure> {
+        let before = store.len();
+        store.apply(batch)?;
+        let new = store.len() - before;
+        self.new += new;
+        self.replaced += batch.len() as u64 - new;
+        self.growths.look(store.growth()?);
         Ok(())
     }
 
@@ -264,7 +217,7 @@ impl Done {
     }
 }
 
-/// Counts growths by looking after every insert, which begins one at most.
+/// Counts growths by looking after every batch. One to the same size that a batch both begins and ends does not show.
 struct Growths {
     begun: u64,
     last: Growth,

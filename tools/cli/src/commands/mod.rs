@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod buckets;
 pub mod checkpoint;
+pub mod clear;
 pub mod compact;
 pub mod completions;
 pub mod del;

@@ -130,3 +130,57 @@ fn a_key_that_is_not_text_is_an_argument_like_any_other() {
     dir.run([OsStr::new("set"), OsStr::new("a.tophash"), key, OsStr::new("v")]).ok();
     assert_eq!(dir.store("a.tophash").get(b"\xff\xfe").unwrap().as_deref(), Some(&b"v"[..]));
 }
+
+#[test]
+fn set_and_del_read_standard_input() {
+    let dir = Dir::new();
+    let entries = awkward_entries();
+    fill(&dir, "a.tophash", &entries);
+    let dump = dir.run(["dump", "a.tophash"]).ok();
+    dir.run_with_input(&dump, ["set", "b.tophash", "--format", "tsv"]).ok();
+    assert!(content(&dir, "b.tophash") == entries);
+
+    let keys: Vec<_> =
+        dump.split(|&byte| byte == b'\n').filter_map(|line| line.split(|&b| b == b'\t').next()).collect();
+    let most = keys[..keys.len() - 10].join(&b'\n');
+    dir.run_with_input(&most, ["del", "b.tophash", "--escaped"]).ok();
+    assert!(content(&dir, "b.tophash").len() < 11);
+    // Plain lines are taken as they are.
+    dir.run_with_input(b"\\t\tvalue\nplain\t\n", ["set", "b.tophash"]).ok();
+    assert_eq!(dir.run(["get", "b.tophash", "\\t"]).ok(), b"value\n");
+    let message = dir.run_with_input(b"absent\n\\t\nplain", ["del", "b.tophash"]).fails(1);
+    assert_eq!(message, "tophash: no key 'absent' in b.tophash\n");
+    dir.run(["get", "b.tophash", "plain"]).fails(1);
+}
+
+#[test]
+fn a_line_that_is_wrong_sets_and_removes_nothing() {
+    let dir = Dir::new();
+    dir.run(["set", "a.tophash", "key", "value"]).ok();
+    let message = dir.run_with_input(b"new\tvalue\nwrong\n", ["set", "a.tophash"]).fails(2);
+    assert!(message.contains("standard input, line 2:"), "{message}");
+    assert!(message.ends_with("nothing was changed\n"), "{message}");
+    let message = dir.run_with_input(b"key\nwrong\\q\n", ["del", "a.tophash", "-e"]).fails(2);
+    assert!(message.ends_with("nothing was changed\n"), "{message}");
+    assert_eq!(dir.run(["dump", "a.tophash"]).ok(), b"key\tvalue\n");
+}
+
+#[test]
+fn many_keys_that_are_not_there_are_counted() {
+    let dir = Dir::new();
+    dir.run(["set", "a.tophash", "key", "value"]).ok();
+    let keys: String = (0..1_500).map(|n| format!("{n}\n")).collect();
+    let message = dir.run_with_input(keys.as_bytes(), ["del", "a.tophash"]).fails(1);
+    assert!(message.contains("'9' and 1,490 more in a.tophash"), "{message}");
+}
+
+#[test]
+fn clear_asks_for_a_yes() {
+    let dir = Dir::with_unicode();
+    let before = dir.read("unicode.tophash");
+    let message = dir.run(["clear", "unicode.tophash"]).fails(2);
+    assert!(message.contains("all 34,924 entries of unicode.tophash; to do it, say --yes"), "{message}");
+    assert!(dir.read("unicode.tophash") == before);
+    dir.run(["clear", "unicode.tophash", "--yes"]).ok();
+    assert_eq!(dir.store("unicode.tophash").len(), 0);
+}

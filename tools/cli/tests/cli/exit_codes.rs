@@ -18,9 +18,10 @@ const REPORTS: [&[&str]; 9] = [
     &["export", "a.tophash"],
     &["backup", "a.tophash", "copy.tophash"],
 ];
-const WRITERS: [&[&str]; 5] = [
+const WRITERS: [&[&str]; 6] = [
     &["set", "a.tophash", "key", "value"],
     &["del", "a.tophash", "key"],
+    &["clear", "a.tophash", "--yes"],
     &["checkpoint", "a.tophash"],
     &["compact", "a.tophash"],
     &["import", "a.tophash", "-"],
@@ -50,7 +51,7 @@ fn wrong_usage_is_2() {
         &["import", "unicode.tophash", "-", "--load-factor", "9"],
         &["import", "unicode.tophash", "-", "--delimiter", ""],
         &["import", "unicode.tophash", "-", "--delimiter", ";", "--format", "tsv"],
-        &["del", "unicode.tophash"],
+        &["set", "unicode.tophash", "key without a value"],
         &["man", "frobnicate"],
     ] {
         let run = dir.run(arguments);
@@ -151,7 +152,7 @@ fn reports_on_a_live_store_show_nothing_and_say_what_to_do() {
 #[test]
 fn a_file_that_is_not_there_is_5_and_is_not_made() {
     let dir = Dir::new();
-    let makes_none = REPORTS.into_iter().chain([WRITERS[1], WRITERS[2]]);
+    let makes_none = REPORTS.into_iter().chain([WRITERS[1], WRITERS[2], WRITERS[3]]);
     for arguments in makes_none {
         let message = dir.run(arguments).fails(5);
         assert!(message.starts_with("tophash: a.tophash: "), "{arguments:?}: {message}");

@@ -48,7 +48,8 @@ fn a_growth_to_the_same_size_is_counted() {
     let mut noverflow = 0;
     for round in 0..1000 {
         let lines: String = (0..100).map(|i| format!("{round} {i}\t\n")).collect();
-        let arguments = ["import", "a.tophash", "-", "--json", "--capacity", "100"];
+        // Line by line: a batch could begin and end it, and then it would not show.
+        let arguments = ["import", "a.tophash", "-", "--json", "--capacity", "100", "--batch", "1"];
         let summary = dir.run_with_input(lines.as_bytes(), arguments).ok_json();
         let store = dir.store("a.tophash");
         let stats = store.stats().unwrap();
@@ -145,4 +146,28 @@ fn a_store_is_no_input_of_itself() {
     let before = dir.read("unicode.tophash");
     dir.run(["import", "unicode.tophash", "./unicode.tophash"]).fails(2);
     assert!(dir.read("unicode.tophash") == before);
+}
+
+#[test]
+fn entries_come_in_batches_of_any_size() {
+    let dir = Dir::new();
+    let lines: String = (0..2_500).map(|i| format!("{}\t{i}\n", i % 2_400)).collect();
+    for batch in ["1", "7", "1000", "2500", "1000000"] {
+        let file = format!("{batch}.tophash");
+        let arguments = ["import", &file, "-", "--json", "--batch", batch];
+        let summary = dir.run_with_input(lines.as_bytes(), arguments).ok_json();
+        assert_eq!((&summary["new"], &summary["replaced"]), (&2_400.into(), &100.into()), "{batch}");
+        assert_eq!(dir.run(["get", &file, "99"]).ok(), b"2499\n");
+        assert_eq!(dir.run(["get", &file, "100"]).ok(), b"100\n");
+    }
+    assert_eq!(dir.run_with_input(b"", ["import", "a.tophash", "-", "--batch", "0"]).code, 2);
+}
+
+#[test]
+fn a_key_that_is_too_large_is_named_by_its_line() {
+    let dir = Dir::new();
+    let lines = [b"k\tv\n".to_vec(), vec![b'x'; (16 << 20) + 1], b"\tv\n".to_vec()].concat();
+    let message = dir.run_with_input(&lines, ["import", "a.tophash", "-"]).fails(2);
+    assert!(message.contains("line 2: a key of 16777217 is too large"), "{message}");
+    assert_eq!(dir.run(["get", "a.tophash", "k"]).ok(), b"v\n");
 }

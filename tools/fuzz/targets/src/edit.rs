@@ -18,6 +18,8 @@ const MOST_RECORDS: usize = 12;
 const PUT: u8 = 1;
 const GROW: u8 = 4;
 const SYNC_MARK: u8 = 5;
+const EVACUATE: u8 = 7;
+const BATCH: u8 = 8;
 
 /// A sample, and what becomes of it.
 #[derive(Arbitrary, Debug)]
@@ -210,9 +212,12 @@ fn overwrite(bytes: &mut [u8], at: usize, new: &[u8]) {
 impl Forged {
     /// A record without its checksums.
     fn bytes(&self) -> Vec<u8> {
-        let kind = if self.kind < 240 { 1 + self.kind % 5 } else { self.kind & 0x7f };
+        let kind = if self.kind < 240 { 1 + self.kind % 8 } else { self.kind & 0x7f };
+        let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let (key, value) = match kind {
             GROW => (Vec::new(), u64::from(self.key % 4).to_le_bytes().to_vec()),
+            EVACUATE => (Vec::new(), words(&[(self.key % 4).into(), (self.value_len % 16).into()])),
+            BATCH => (Vec::new(), words(&[u64::from(self.value_len % 64) * 8, (self.key % 4).into()])),
             PUT => (key(self.key), Stamp::new(self.key, self.value_len.into()).value_of(self.key)),
             // The value that such a record has not, now and then.
             _ => (key(self.key), vec![0; usize::from(self.value_len / 0xf000)]),

@@ -127,7 +127,7 @@ fn records(bytes: &[u8], segment: usize) -> Vec<usize> {
     let mut at = segment + FIRST_RECORD;
     while let Some(frame) = Frame::at(bytes, at) {
         let next = (at + frame.bytes()).next_multiple_of(8);
-        if !(1..=5).contains(&frame.kind) || next > end.min(bytes.len()) {
+        if !(1..=8).contains(&frame.kind) || next > end.min(bytes.len()) {
             break;
         }
         records.push(next);

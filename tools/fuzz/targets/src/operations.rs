@@ -4,7 +4,7 @@ use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
 use tophash::sim::{Crash, SimDisk};
-use tophash::{Durability, Error, Result, Store};
+use tophash::{Batch, Durability, Error, Result, Store};
 
 use crate::content::{KEYS, Stamp, key};
 use crate::edit::{Damage, Harm};
@@ -142,6 +142,9 @@ impl Work<'_> {
     fn run(&mut self, store: Store, operation: &Operation) -> Option<Store> {
         match *operation {
             Operation::Insert { key, id, ref len } => self.insert(&store, key, Stamp::new(id, len.bytes())),
+            Operation::InsertMany { from, count, step, id } if id % 2 == 1 => {
+                self.insert_together(&store, numbers(from, count, step), Stamp::new(id, 24));
+            }
             Operation::InsertMany { from, count, step, id } => {
                 for n in numbers(from, count, step) {
                     self.insert(&store, n, Stamp::new(id, 24));
@@ -189,6 +192,24 @@ impl Work<'_> {
         if let Some(previous) = self.check(store.insert(key(n), stamp.value_of(n))) {
             self.compare(n, previous.as_deref());
             self.content.insert(n, stamp);
+            self.synced = self.session.immediate.is_on();
+        }
+    }
+
+    /// And removes every fifth of them, which may be there twice.
+    fn insert_together(&mut self, store: &Store, numbers: impl Iterator<Item = u16>, stamp: Stamp) {
+        let (mut batch, mut content) = (Batch::new(), self.content.clone());
+        for n in numbers {
+            if n.is_multiple_of(5) {
+                batch.remove(key(n));
+                content.remove(&n);
+            } else {
+                batch.put(key(n), stamp.value_of(n));
+                content.insert(n, stamp);
+            }
+        }
+        if self.check(store.apply(&batch)).is_some() && !batch.is_empty() {
+            self.content = content;
             self.synced = self.session.immediate.is_on();
         }
     }

@@ -1,12 +1,13 @@
 //! Valid files to begin with: the ends that a store can come to, made once per process and the same in each.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tophash::report::{GrowthKind, WhichArray};
 use tophash::sim::{CallKind, Crash, SimDisk};
-use tophash::{Durability, Options, Store};
+use tophash::{Batch, Durability, Options, Store};
 
 use crate::content::{KEYS, Stamp, key, recognise_key};
 use crate::layout::{Layout, journal_of, newest_slot};
@@ -84,6 +85,19 @@ impl Life {
 
     fn remove(&mut self, n: u16) {
         self.store.remove(key(n)).expect("removing from a sample");
+    }
+
+    /// Inserts and removals together.
+    fn apply(&mut self, inserted: Range<u16>, removed: Range<u16>) {
+        let mut batch = Batch::new();
+        for n in removed {
+            batch.remove(key(n));
+        }
+        for n in inserted {
+            self.next_id += 1;
+            batch.put(key(n), Stamp::new(self.next_id, 40).value_of(n));
+        }
+        self.store.apply(&batch).expect("a batch in a sample");
     }
 
     /// Keys that were not used yet, in this bucket of eight; values of 20 bytes.
@@ -218,6 +232,7 @@ fn unclean() -> Life {
     life.insert_into(3, 30);
     (7..40).for_each(|n| life.insert(n, 30));
     (9..20).for_each(|n| life.remove(n));
+    life.apply(100..110, 5..12);
     life
 }
 
