@@ -114,6 +114,7 @@ impl Core {
     fn compact(&self, tell: &mut dyn FnMut(CompactionProgress)) -> Result<Compaction> {
         self.process.check()?;
         let files = self.files()?;
+        files.syncer.check()?;
         let _one_at_a_time = files.compacting.lock().unwrap_or_else(PoisonError::into_inner);
         let (file_bytes_before, allocated_bytes_before) = self.sizes()?;
         let before = self.lock_writer()?.compactor.moved;
