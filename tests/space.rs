@@ -291,7 +291,7 @@ fn a_compaction_in_little_memory_ends() {
     let checkpoints = store.stats().unwrap().checkpoint_seq;
     let done = store.compact().unwrap();
     assert!(
-        done.moved_records >= 3_000 && store.stats().unwrap().checkpoint_seq > checkpoints + 10,
+        done.moved_records > 1_000 && store.stats().unwrap().checkpoint_seq > checkpoints + 10,
         "{done:?}"
     );
     check_equal(&store, &model, []);

@@ -115,6 +115,7 @@ impl Core {
         self.process.check()?;
         self.check_outside()?;
         let files = self.files()?;
+        files.syncer.check()?;
         let _one_at_a_time = files.compacting.lock().unwrap_or_else(PoisonError::into_inner);
         let (file_bytes_before, allocated_bytes_before) = self.sizes()?;
         let before = self.lock_writer()?.compactor.moved;

@@ -22,8 +22,9 @@ fn in_background(disk: &SimDisk) -> Options {
     options(disk).background(true).checkpoint_bytes(4 << 10)
 }
 
+/// So many keys that what is live alone fills a small disk.
 fn insert(n: u64) -> Op {
-    Op::Insert(format!("k{:05}", n % 300).into_bytes(), Payload::new(n, 300))
+    Op::Insert(format!("k{:05}", n % 3000).into_bytes(), Payload::new(n, 300))
 }
 
 /// Writes until `enough`; returns the first error.
