@@ -30,7 +30,7 @@ impl Growth {
     }
 
     /// B of the array that one of 2^b buckets takes over from; `None` where there is no such array.
-    pub fn old_b(self, b: u8) -> Option<u8> {
+    pub(crate) fn old_b(self, b: u8) -> Option<u8> {
         match self {
             Growth::Double => Growth::Shrink.new_b(b),
             Growth::SameSize => Some(b),
