@@ -8,6 +8,7 @@ use std::path::Path;
 
 use common::cells::Cells;
 use common::{Change, Model, Place, Random, check_equal, copy_as_if_killed, key};
+use tophash::report::GrowthKind;
 use tophash::sim::{CallKind, Crash, Failure, Fault, SimDisk, When};
 use tophash::{Batch, Durability, Error, HashKind, Options, Result, Store};
 
@@ -206,6 +207,33 @@ fn a_batch_begins_a_growth_to_the_same_size() {
     apply(&store, &mut model, &[put(next, 3)]).unwrap();
     check_cells_after_kill(&store, &place, &path);
     check_equal(&store, &model, []);
+}
+
+#[test]
+fn batches_that_remove_shrink_the_table() {
+    let (place, mut model) = (Place::new(), Model::new());
+    let path = place.file("a.tophash");
+    let store = Options::new().background(false).open(&path).unwrap();
+    apply(&store, &mut model, &(0..3000).map(|n| put(n, 8)).collect::<Vec<_>>()).unwrap();
+    let (full, mut shrinks) = (store.growth().unwrap().b, 0);
+    for first in (0..2960).step_by(20) {
+        let removals: Vec<_> = (first..first + 20).map(|n| Change::Remove(key(n))).collect();
+        apply(&store, &mut model, &removals).unwrap();
+        if store.growth().unwrap().kind == Some(GrowthKind::Shrink) {
+            shrinks += 1;
+            check_cells_after_kill(&store, &place, &path);
+        }
+    }
+    // Batches go on with a shrink, be it with puts and removals in one.
+    for n in 0..300 {
+        apply(&store, &mut model, &[put(n % 20, 8), Change::Remove(key(n % 20 + 20))]).unwrap();
+        apply(&store, &mut model, &[Change::Remove(key(n % 20))]).unwrap();
+    }
+    let b = store.growth().unwrap().b;
+    assert!(shrinks > 0 && b + 3 <= full, "from B = {full} to {b}, {shrinks} times in a shrink");
+    check_cells_after_kill(&store, &place, &path);
+    check_equal(&store, &model, (0..3000).map(key));
+    assert!(store.verify().unwrap().is_clean());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::fork::{in_fork, limit_file_bytes};
 use common::{Change, Model, Place, Random, check_equal, copy_as_if_killed};
-use tophash::{Error, Options, Store};
+use tophash::{Batch, Error, Options, Store};
 
 const ENTRIES: u64 = 20_000;
 const VALUE_BYTES: usize = 100;
@@ -221,6 +221,27 @@ fn a_store_that_is_compacted_all_the_time_is_the_model() {
 }
 
 /// Writers and readers go on; what they do is there.
+#[test]
+fn a_compaction_ends_the_growth_and_shrinks_the_table() {
+    let place = Place::new();
+    let store = options().open(place.file("a.tophash")).unwrap();
+    let (mut model, mut random) = (Model::new(), Random(7));
+    (0..6000).for_each(|n| put(&store, &mut model, n, &mut random));
+    let mut batch = Batch::new();
+    for n in 50..6000 {
+        batch.remove(key(n));
+        model.remove(&key(n));
+    }
+    store.apply(&batch).unwrap();
+    let before = store.stats().unwrap();
+    store.compact().unwrap();
+    let after = store.stats().unwrap();
+    assert!(!after.growing && after.b + 5 <= before.b, "from B = {} to {}", before.b, after.b);
+    check_equal(&store, &model, (0..6000).map(key));
+    store.close().unwrap();
+    check_equal(&options().open(place.file("a.tophash")).unwrap(), &model, (0..6000).map(key));
+}
+
 #[test]
 fn a_compaction_holds_nobody_up() {
     let place = Place::in_memory();

@@ -277,7 +277,8 @@ impl Core {
         Ok(())
     }
 
-    fn start_growth(&self, writer: &mut Writer, growth: Growth) -> Result<()> {
+    /// Begins a growth as a step of its own.
+    pub(super) fn start_growth(&self, writer: &mut Writer, growth: Growth) -> Result<()> {
         let record = GrowthRecord::of(Some(growth))?;
         let start = writer.table.reserve_growth(self, growth)?;
         self.secure(writer, record.bytes(), Purpose::Add)?;
@@ -310,7 +311,8 @@ impl Core {
         Ok(())
     }
 
-    fn evacuate(
+    /// Evacuates old buckets as a step of its own.
+    pub(super) fn evacuate(
         &self,
         writer: &mut Writer,
         pin: &Pin<'_>,

@@ -1,25 +1,29 @@
 //! Compaction at once: everything live moves together, what is free is cut off, and readers and writers go on meanwhile.
 //!
-//! The log is made dense in rounds. Each takes the segments that are worth it, moves what is live there in short slices,
-//! each under the writer lock, and checkpoints every so often: that gives the emptied segments back, and their space, which
-//! lies lower in the file, is where the next records go. Nothing is in a state of its own meanwhile: the process may be
-//! killed at any point, and what was done until then is done.
+//! First the table ends its growth, and shrinks as far as it can. Then the log is made dense in rounds. Each takes the
+//! segments that are worth it, moves what is live there in short slices, each under the writer lock, and checkpoints every so
+//! often: that gives the emptied segments back, and their space, which lies lower in the file, is where the next records go.
+//! Nothing is in a state of its own meanwhile: the process may be killed at any point, and what was done until then is done.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::file::log::segment::Segment;
-use crate::file::log::writer::LogWriter;
+use crate::file::log::writer::{LogWriter, Purpose};
+use crate::format::record::EvacuateValue;
 use crate::store::Store;
 use crate::store::core::{Core, Files};
 use crate::store::moving::{Cursor, Walked};
+use crate::table::Growth;
 use crate::upkeep::extents::{self, Part};
 
 /// The credit of a slice: the time that a write may have to wait for it, some half a millisecond.
 const SLICE_CREDIT: u64 = 512 << 10;
 /// What a slice leaves to those who wait for the writer lock: it is not fair, and who lets go of it would have it again.
 const BREATH: Duration = Duration::from_micros(50);
+/// Old buckets that are evacuated at once.
+const EVACUATED_AT_ONCE: usize = 256;
 /// A segment stays where it is if less than this share of it is dead, and more than the other was ever used.
 const DEAD_WORTH_IT: u64 = 32;
 const RECORDS_WORTH_IT: u64 = 2;
@@ -58,7 +62,7 @@ pub struct CompactionProgress {
 }
 
 impl Store {
-    /// Makes the file as small as it can be: moves what is live out of every segment of the log that has dead records or
+    /// Makes the file as small as it can be: shrinks the table, moves what is live out of every segment of the log that has dead records or
     /// lies far behind in the file, gives the free space back to the file system and cuts it off the end.
     ///
     /// Linear in what is to be moved. Readers and writers go on meanwhile; a write waits half a millisecond for it at most,
@@ -153,6 +157,7 @@ impl Core {
 impl Run<'_> {
     fn run(&mut self) -> Result<()> {
         self.core.checkpoint()?;
+        self.settle_table()?;
         let mut end_before = u64::MAX;
         for round in 0..ROUNDS {
             // What is written from here on goes to the lowest place there is.
@@ -181,6 +186,24 @@ impl Run<'_> {
         self.progress.done_bytes = self.progress.total_bytes;
         (self.tell)(self.progress);
         Ok(())
+    }
+
+    /// Ends the growth that is under way, and shrinks the table as far as it goes.
+    fn settle_table(&self) -> Result<()> {
+        loop {
+            let pin = self.core.pin()?;
+            let mut writer = self.core.lock_writer()?;
+            if writer.table.growing() {
+                let step = EvacuateValue::at_mark(EVACUATED_AT_ONCE);
+                self.core.evacuate(&mut writer, &pin, Purpose::Add, step)?;
+            } else if writer.table.shrink_due() {
+                self.core.start_growth(&mut writer, Growth::Shrink)?;
+            } else {
+                return Ok(());
+            }
+            drop((writer, pin));
+            std::thread::sleep(BREATH);
+        }
     }
 
     /// Sealed segments to be emptied, those with the least to move first, and the end of the last segment of all.
