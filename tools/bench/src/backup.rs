@@ -36,10 +36,18 @@ pub fn run(backup: &Backup) -> Result<()> {
         let rounds: Result<Vec<Round>> = (0..backup.rounds)
             .map(|round| {
                 let target = dir.path().join(format!("copy-{round}.tophash"));
-                let alone = || rate(&writes, || Ok(thread::sleep(Duration::from_millis(backup.window_ms))));
+                let alone = || {
+                    rate(&writes, || {
+                        thread::sleep(Duration::from_millis(backup.window_ms));
+                        Ok(())
+                    })
+                };
                 let before = alone()?.0;
                 let mut bytes = 0;
-                let (beside, seconds) = rate(&writes, || Ok(bytes = store.backup(&target)?.bytes))?;
+                let (beside, seconds) = rate(&writes, || {
+                    bytes = store.backup(&target)?.bytes;
+                    Ok(())
+                })?;
                 let after = alone()?.0;
                 std::fs::remove_file(&target)?;
                 Ok(Round { alone: (before + after) / 2.0, beside, seconds, megabytes: bytes as f64 / 1e6 })

@@ -211,8 +211,11 @@ mod tests {
             let mut bytes = sample.bytes.clone();
             let other: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
             Fix(Fix::HEADERS | Fix::CATALOG | Fix::JOURNAL).apply(&mut bytes, &other, &sample.layout);
+            // Of the last record there a power cut has left a part.
+            let torn = usize::from(sample.name == "cut-off");
             for segment in &sample.layout.segments {
-                for &at in &segment.records[..segment.records.len() - 1] {
+                let whole = segment.records.len().saturating_sub(1 + torn);
+                for &at in &segment.records[..whole] {
                     match Frame::at(&bytes, at).unwrap().kind {
                         5 => fix_mark(&mut bytes, segment.offset, at),
                         _ => fix_record(&mut bytes, segment.offset, at),
