@@ -13,6 +13,7 @@
 mod background;
 mod backup;
 mod batch;
+mod checkpoint;
 mod closure;
 mod compact;
 mod core;
@@ -27,6 +28,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod update;
+mod upkeep;
 mod value;
 mod write;
 

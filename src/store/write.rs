@@ -1,39 +1,23 @@
-//! Writing: operations, sessions, syncs, checkpoints, and the close.
+//! Writing: operations, sessions and syncs.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::file::checkpoint::{Copies, Freeze, FrozenPages};
 use crate::file::epoch::Pin;
 use crate::file::log::RecordRef;
-use crate::file::log::segment::Segment;
 use crate::file::log::writer::{LogWriter, Purpose};
-use crate::file::pages::IndexPages;
 use crate::file::region::RecordBytes;
-use crate::format::PAGE_BYTES;
 use crate::format::bucket::{Hash, Position};
-use crate::format::catalog::ArrayRole;
-use crate::format::header::{Header, Hmap};
+use crate::format::header::Header;
 use crate::format::record::{Frame, Kind};
 use crate::mutants::{Mutant, kept};
 use crate::options::Durability;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::growth::GrowthRecord;
 use crate::store::value::Value;
-use crate::table::{Array, Growth, NextArray, Spot, Table, Trigger, prefetch};
-
-/// Checkpoint after this much log, unless an option or a large table says otherwise. More often, and a fill waits more,
-/// since each checkpoint writes nearly the whole table; less often, and opening after a crash takes longer. Of a million
-/// entries that were being put in, in single runs: 60 ms with 8 MiB, 120 with 16, 175 with 32; 174 with 16 in `tools/bench`.
-const CHECKPOINT_BYTES: u64 = 16 << 20;
-
-/// Memory that a checkpoint may take for copies of the pages that it will write.
-const COPIED_AHEAD_BYTES: u64 = 64 << 20;
-
-/// After a checkpoint that failed, the next one waits for this much log.
-const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
+use crate::table::{Spot, Trigger, prefetch};
 
 /// A key, and where it is; good while the writer lock is held.
 #[derive(Clone, Copy)]
@@ -218,7 +202,7 @@ impl Core {
 
     /// Raises the epoch and says in the header that somebody writes, before the first append (D1). The order of the
     /// locks is: turn to sync, then writer.
-    fn begin_session(&self, files: &Files) -> Result<()> {
+    pub(super) fn begin_session(&self, files: &Files) -> Result<()> {
         if files.session.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -251,7 +235,7 @@ impl Core {
 
     /// Returns once the first `appended` bytes of this session are durable. One thread syncs for all who wait; they
     /// find it done.
-    fn sync_to(&self, files: &Files, appended: u64) -> Result<()> {
+    pub(super) fn sync_to(&self, files: &Files, appended: u64) -> Result<()> {
         let durable = || files.synced.load(Ordering::Acquire) >= appended;
         let join = || files.group.join(|| durable() || files.syncer.check().is_err());
         let lead = kept(Mutant::SyncsTakeTurns).then(join).flatten();
@@ -281,242 +265,6 @@ impl Core {
         log.append_mark(if kept(Mutant::MarkNamesBeginning) { mark } else { log.mark_here() });
         Ok(())
     }
-
-    pub(super) fn checkpoint(&self) -> Result<()> {
-        self.process.check()?;
-        self.check_outside()?;
-        self.run_checkpoint(self.files()?, false)
-    }
-
-    fn run_checkpoint(&self, files: &Files, closing: bool) -> Result<()> {
-        let _one_at_a_time = files.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
-        files.syncer.check()?;
-        self.begin_session(files)?;
-        if kept(Mutant::InPlaceRetried) {
-            files.checkpointer.finish_earlier()?;
-        }
-        let copies = self.room_for_copies()?;
-        let (mut freeze, emptied, appended) = {
-            let mut writer = self.lock_writer()?;
-            // After a crash the log goes on in a fresh segment before a header may say that it ends here (D2).
-            if kept(Mutant::FreshSegmentBeforeHeader) {
-                writer.log()?.secure(0, Purpose::Free)?;
-            }
-            let (freeze, emptied) = self.freeze(&mut writer, copies)?;
-            files.space_waits.store(false, Ordering::Relaxed);
-            (freeze, emptied, files.appended.load(Ordering::Acquire))
-        };
-        let emptied = match kept(Mutant::EmptiedSegmentsWait) {
-            true => emptied,
-            false => self.give_up(emptied).map(|()| Vec::new())?,
-        };
-        // Before the sync, during which the writer comes by nearly all of them.
-        freeze.copy_ahead();
-        let committed = self.sync_to(files, appended).and_then(|()| files.checkpointer.commit(&freeze));
-        if let Err(error) = committed {
-            let _writer = self.lock_writer()?;
-            if kept(Mutant::ThawAfterFailure) {
-                freeze.thaw();
-            }
-            return Err(error);
-        }
-        files.checkpointed.store(appended, Ordering::Relaxed);
-        files.replayed.store(0, Ordering::Relaxed);
-        files.checkpointer.complete_in_place(closing)?;
-        freeze.finish();
-        if freeze.array_bytes() > self.arrays.pager().limit_bytes() && !closing {
-            let _writer = self.lock_writer()?;
-            freeze.drop_clean_copies();
-        }
-        self.give_up(emptied)
-    }
-
-    /// Gives up segments that are emptied and not needed by the state on disk any more (D8).
-    fn give_up(&self, emptied: Vec<Arc<Segment>>) -> Result<()> {
-        self.lock_writer()?.log()?.give_up(emptied);
-        self.collect();
-        Ok(())
-    }
-
-    /// Memory for copies of the pages that a checkpoint would freeze now.
-    fn room_for_copies(&self) -> Result<Copies> {
-        let pin = self.pin()?;
-        let dirty =
-            self.published(&pin).arrays().flat_map(Array::parts).map(IndexPages::dirty).sum::<usize>();
-        let limit = COPIED_AHEAD_BYTES.min(self.arrays.pager().limit_bytes() / 4);
-        Ok(Copies::with_room_for(dirty.min((limit / PAGE_BYTES) as usize)))
-    }
-
-    /// Takes back what no reader can see any more.
-    fn collect(&self) {
-        self.domain.collect();
-        if let Ok(mut writer) = self.writer.lock()
-            && let Some(log) = writer.log.as_mut()
-        {
-            log.let_go();
-        }
-        self.domain.collect();
-    }
-
-    /// The table at this moment (D7), and the segments that a checkpoint of it leaves out: no cell points into them, and
-    /// a replay begins behind them. The caller holds the writer lock.
-    fn freeze(&self, writer: &mut Writer, copies: Copies) -> Result<(Freeze, Vec<Arc<Segment>>)> {
-        let pin = self.pin()?;
-        let log = writer.log()?;
-        let position = log.position();
-        let segments = self.log.segments(&pin);
-        let (emptied, segments): (Vec<_>, Vec<_>) =
-            segments.into_iter().partition(|segment| log.is_emptied(segment));
-        let segments =
-            segments.iter().map(|segment| segment.catalog_entry(segment.published_end())).collect();
-        let geometry = writer.table.geometry();
-        let mut arrays = frozen_parts(ArrayRole::Current, &geometry.array);
-        if let Some(old) = &geometry.old {
-            arrays.extend(frozen_parts(ArrayRole::Old, &old.array));
-        }
-        Ok((Freeze { hmap: hmap(writer), log: position, arrays, segments, copies }, emptied))
-    }
-
-    pub(super) fn close(&self) -> Result<()> {
-        // In a forked child this would write a clean header into the parent's file (C15).
-        if self.process.check().is_err() {
-            return Ok(());
-        }
-        let Some(files) = &*self.files else { return Ok(()) };
-        if files.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        if !files.session.load(Ordering::Acquire) && !self.recovered {
-            return Ok(());
-        }
-        self.run_checkpoint(files, true)?;
-        self.give_up_prepared(files)?;
-        self.domain.collect();
-        files.space.truncate().map_err(Error::io("truncating the file"))
-    }
-
-    /// Whether log space should be prepared.
-    #[inline]
-    pub(super) fn preparation_is_due(&self) -> bool {
-        self.files.as_ref().is_some_and(|files| files.wants_space.load(Ordering::Relaxed))
-    }
-
-    /// Whether the log since the last checkpoint is long enough for another.
-    #[inline]
-    pub(super) fn checkpoint_is_due(&self) -> bool {
-        let Some(files) = &*self.files else { return false };
-        if files.appended.load(Ordering::Acquire) < files.retry_at.load(Ordering::Relaxed) {
-            return false;
-        }
-        // What was replayed counts too, once somebody writes: an opening alone changes nothing.
-        let begun = files.session.load(Ordering::Relaxed);
-        begun && self.log_bytes_since_checkpoint() > self.checkpoint_bound()
-            || files.space_waits.load(Ordering::Relaxed)
-            || self.memory_is_short()
-    }
-
-    /// Whether half of the memory that index pages may take has changed since the last checkpoint.
-    #[inline]
-    pub(super) fn memory_is_short(&self) -> bool {
-        let pager = self.arrays.pager();
-        pager.dirty_bytes() > pager.limit_bytes() / 2
-    }
-
-    fn checkpoint_bound(&self) -> u64 {
-        let index_bytes = self.count() * 16;
-        self.options.checkpoint_bytes.unwrap_or(CHECKPOINT_BYTES.max(index_bytes / 2))
-    }
-
-    /// Bytes of the log that a crash now would have to replay.
-    pub(super) fn log_bytes_since_checkpoint(&self) -> u64 {
-        self.files.as_ref().map_or(self.replayed_bytes, |files| {
-            let appended = files.appended.load(Ordering::Acquire);
-            let checkpointed = files.checkpointed.load(Ordering::Relaxed);
-            appended - checkpointed.min(appended) + files.replayed.load(Ordering::Relaxed)
-        })
-    }
-
-    /// What is due between the writes of a store without background threads.
-    pub(super) fn do_upkeep(&self) {
-        self.keep_durable();
-        let wants_space = self.preparation_is_due();
-        if wants_space || self.domain.waiting() > 0 {
-            self.prepare_ahead();
-        }
-    }
-
-    /// Prepares the next log segment and what the writer comes to next in this one, and takes back what readers left
-    /// behind.
-    pub(super) fn prepare_ahead(&self) -> Option<Duration> {
-        let files = self.files.as_ref()?;
-        let in_hand = files.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepare_log();
-        let array = self.writer.lock().ok().and_then(|writer| self.array_wanted(&writer.table));
-        if let Some(array) = array {
-            self.arrays.reserve_ahead(array.bytes, array.imminent, || self.prepare_log());
-        }
-        self.drop_array_of_the_past();
-        if self.domain.waiting() > 0 {
-            self.collect();
-        }
-        drop(in_hand);
-        None
-    }
-
-    fn prepare_log(&self) {
-        let left = self.writer.lock().ok().and_then(|mut writer| Some(writer.log.as_mut()?.take_left()));
-        drop(left);
-        let wanted = || self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.space_wanted());
-        while let Some(wanted) = wanted() {
-            let Ok(space) = wanted.prepare() else { break };
-            if let Ok(mut writer) = self.writer.lock()
-                && let Some(log) = writer.log.as_mut()
-            {
-                log.take(space);
-            }
-        }
-    }
-
-    /// Gives back what was reserved ahead of a growth that began without it, or of one that a clear put off.
-    fn drop_array_of_the_past(&self) {
-        let Some(ahead) = self.arrays.ahead() else { return };
-        let Ok(writer) = self.lock_writer_to_look() else { return };
-        let next = writer.table.next_array();
-        drop(writer);
-        if next.is_none_or(|next| next.bytes != ahead.bytes()) {
-            drop(self.arrays.give_up_ahead());
-        }
-    }
-
-    /// The array to be reserved ahead of a growth. A store without background threads reserves it when it grows.
-    #[inline]
-    fn array_wanted(&self, table: &Table<IndexPages>) -> Option<NextArray> {
-        let next = table.next_array().filter(|_| self.options.background)?;
-        self.arrays.wants_ahead(next.bytes, next.imminent).then_some(next)
-    }
-
-    /// Checkpoints and syncs where that is due. A checkpoint that fails is counted (the store goes on with its log alone,
-    /// and `stats` says so), and the write that can't go on without it meets the error. Returns how long to wait for what
-    /// is due next.
-    pub(super) fn keep_durable(&self) -> Option<Duration> {
-        let files = self.files.as_ref()?;
-        if self.checkpoint_is_due() && self.run_checkpoint(files, false).is_err() {
-            files.failed_checkpoints.fetch_add(1, Ordering::Relaxed);
-            let appended = files.appended.load(Ordering::Acquire);
-            files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
-        }
-        let Durability::Interval(interval) = self.options.durability else { return None };
-        let appended = files.appended.load(Ordering::Acquire);
-        if appended == files.synced.load(Ordering::Acquire) {
-            return Some(interval);
-        }
-        let since = files.last_sync.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if since >= interval {
-            let _ = self.sync_to(files, appended);
-            return None;
-        }
-        Some(interval - since)
-    }
 }
 
 /// The value that a write replaces, compared with its checksum before anything changes (C12).
@@ -524,35 +272,5 @@ pub(super) fn previous<'p>(record: Option<&RecordRef<'p>>) -> Result<Option<Reco
     match record.map(RecordRef::value).transpose() {
         Err(_) if !kept(Mutant::OldValueChecked) => Ok(None),
         old => old,
-    }
-}
-
-fn frozen_parts(array: ArrayRole, parts: &Array<IndexPages>) -> Vec<FrozenPages> {
-    let frozen = parts.parts().zip(0..).map(|(pages, part)| FrozenPages {
-        array,
-        part,
-        pages: pages.clone(),
-        frozen: pages.freeze(),
-    });
-    frozen.collect()
-}
-
-fn hmap(writer: &Writer) -> Hmap {
-    let (counters, geometry) = (writer.table.counters(), writer.table.geometry());
-    let old = geometry.old.as_ref();
-    Hmap {
-        count: counters.count,
-        same_size_grow: old.is_some_and(|old| old.growth == Growth::SameSize),
-        shrinking: old.is_some_and(|old| old.growth == Growth::Shrink),
-        b: geometry.array.b(),
-        noverflow: counters.noverflow,
-        buckets: geometry.array.main().offset(),
-        oldbuckets: old.map_or(0, |old| old.array.main().offset()),
-        nevacuate: counters.nevacuate,
-        overflow: geometry.array.chunks().count() as u64,
-        oldoverflow: old.map_or(0, |old| old.array.chunks().count() as u64),
-        next_overflow: counters.next_overflow,
-        old_next_overflow: counters.old_next_overflow,
-        clears: counters.clears,
     }
 }
