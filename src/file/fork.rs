@@ -54,10 +54,10 @@ impl Process {
 }
 
 fn mark() -> Option<&'static Region> {
-    let mark = MARK.get_or_init(|| {
-        let page = Region::anonymous(PAGE_BYTES as usize).ok()?;
-        page.wipe_on_fork().ok()?;
-        Some(page)
-    });
-    mark.as_ref()
+    if MARK.get().is_none() {
+        let page = Region::anonymous(PAGE_BYTES as usize).ok().filter(|page| page.wipe_on_fork().is_ok());
+        // Made before the cell is taken: a child that is forked meanwhile would wait for ever for a thread that it has not.
+        let _ = MARK.set(page);
+    }
+    MARK.get()?.as_ref()
 }
