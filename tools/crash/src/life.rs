@@ -116,7 +116,8 @@ impl Life {
         matches!(self.ops.get(len), Some(Op::Batch(_)))
     }
 
-    /// The table is not what it was after the last operation: a batch that failed may have grown it.
+    /// The table is not what it was after the last operation: a batch that failed may have grown it, and a compaction ends
+    /// growths.
     pub fn forget_shape(&mut self) {
         if let Some(last) = self.shapes.last_mut() {
             *last = None;

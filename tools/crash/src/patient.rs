@@ -103,7 +103,10 @@ impl Patient {
             Step::Look => self.look()?,
             Step::BackUp => self.back_up()?,
             // One of its checkpoints may count, and what comes after it find no space.
-            Step::Compact => self.make_durable(|store| store.compact().map(drop))?,
+            Step::Compact => {
+                self.chart().life.forget_shape();
+                self.make_durable(|store| store.compact().map(drop))?;
+            }
             Step::SyncBeside(ops) => self.beside(ops, Store::sync)?,
             Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint)?,
             Step::CloseHandle => self.make_durable(|store| store.clone().close())?,

@@ -251,9 +251,9 @@ impl Program {
                 self.look_at_file(segments);
             }
             Step::Compact => {
+                self.lives.last_mut().expect("a life").forget_shape();
                 self.store().compact().expect("compacting");
                 self.all_is_durable();
-                self.note_shape();
             }
             Step::Snapshot => {
                 self.step(&Step::Checkpoint);
