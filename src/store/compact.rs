@@ -90,7 +90,8 @@ impl Store {
         self.compact_with(|_| {})
     }
 
-    /// [`Store::compact`], telling how far it is, some thousand times a second.
+    /// [`Store::compact`], telling how far it is, some thousand times a second. `tell` must not compact the same store,
+    /// which would wait for itself.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -188,22 +189,36 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends the growth that is under way, and shrinks the table as far as it goes.
+    /// Ends the growth that is under way, and shrinks the table as far as it goes. What there is no space for is put off, and
+    /// damage is left for whoever comes to it.
     fn settle_table(&self) -> Result<()> {
         loop {
-            let pin = self.core.pin()?;
-            let mut writer = self.core.lock_writer()?;
-            if writer.table.growing() {
-                let step = EvacuateValue::at_mark(EVACUATED_AT_ONCE);
-                self.core.evacuate(&mut writer, &pin, Purpose::Add, step)?;
-            } else if writer.table.shrink_due() {
-                self.core.start_growth(&mut writer, Growth::Shrink)?;
-            } else {
-                return Ok(());
+            match self.settle_step() {
+                Ok(true) => {}
+                Ok(false) | Err(Error::NoSpace { .. } | Error::Corrupt { .. }) => return Ok(()),
+                Err(error) => return Err(error),
             }
-            drop((writer, pin));
+            if self.core.memory_is_short() {
+                self.core.checkpoint()?;
+            }
             std::thread::sleep(BREATH);
         }
+    }
+
+    /// Whether there was anything to do.
+    fn settle_step(&self) -> Result<bool> {
+        let pin = self.core.pin()?;
+        let mut writer = self.core.lock_writer()?;
+        if writer.table.growing() {
+            let step = EvacuateValue::at_mark(EVACUATED_AT_ONCE);
+            self.core.evacuate(&mut writer, &pin, Purpose::Add, step)?;
+        } else if writer.table.shrink_due() {
+            self.core.start_growth(&mut writer, Growth::Shrink)?;
+        } else {
+            return Ok(false);
+        }
+        self.core.pass_over_appended(self.files, &mut writer);
+        Ok(true)
     }
 
     /// Sealed segments to be emptied, those with the least to move first, and the end of the last segment of all.
@@ -234,6 +249,7 @@ impl Run<'_> {
                 // One record of any size fits into a slice.
                 let mut credit = SLICE_CREDIT.max(cursor.next_costs());
                 let walked = self.core.walk(&mut writer, &mut cursor, &mut credit, u64::MAX);
+                self.core.pass_over_appended(self.files, &mut writer);
                 (walked, writer.compactor.moved.bytes)
             };
             let paused = match walked {

@@ -58,6 +58,7 @@ impl Core {
             Err(Error::NoSpace { .. }) if plan.growth().is_some() && kept(Mutant::ShrinkPutOff) => {}
             secured => return secured.map(|()| (plan, start)),
         }
+        drop(plan);
         let plan = writer.table.prepare_remove(self, records, hash, spot, Trigger::Replay)?;
         writer.log()?.secure(record_bytes, Purpose::Free)?;
         Ok((plan, GrowthRecord(None)))

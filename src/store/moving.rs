@@ -185,7 +185,11 @@ impl Core {
             return;
         }
         self.spend(writer, most);
-        // Moves earn nothing.
+        self.pass_over_appended(files, writer);
+    }
+
+    /// What was appended by now earns no write any credit: it was compaction's own.
+    pub(super) fn pass_over_appended(&self, files: &Files, writer: &mut Writer) {
         writer.compactor.seen = files.appended.load(Ordering::Relaxed);
     }
 

@@ -1,13 +1,14 @@
 //! What is due beside the writes: syncs, checkpoints, space made ready ahead. Done by the background threads, or between
 //! the writes of a store that has none.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::file::log::writer::LogWriter;
 use crate::file::pages::IndexPages;
 use crate::options::Durability;
-use crate::store::core::Core;
+use crate::store::core::{Core, Writer};
 use crate::table::{NextArray, Table};
 
 /// Checkpoint after this much log, unless an option or a large table says otherwise. More often, and a fill waits more,
@@ -80,7 +81,8 @@ impl Core {
             self.arrays.reserve_ahead(array.bytes, array.imminent, || self.prepare_log());
         }
         self.drop_array_of_the_past();
-        if self.domain.waiting() > 0 {
+        let given_up = |writer: MutexGuard<'_, Writer>| writer.log.as_ref().map_or(0, LogWriter::given_up);
+        if self.domain.waiting() > 0 || self.writer.lock().map_or(0, given_up) > 0 {
             self.collect();
         }
         drop(in_hand);

@@ -130,7 +130,7 @@ impl Replay {
     ) -> Result<()> {
         let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
         let (spot, existing) = self.table.locate_settled(&records, hash, key)?;
-        if existing.is_none() {
+        if existing.is_none() && !spot.has_room() {
             let needed = self.table.overflow_for(None, hash, 1)?;
             self.table.secure_settled(&self.host, None, needed)?;
         }

@@ -334,8 +334,10 @@ impl LogWriter {
 
     /// Goes on in a fresh segment, if there is anything in this one.
     pub(crate) fn seal(&mut self) -> Result<()> {
+        let before = self.needs_fresh_segment;
         self.needs_fresh_segment |= self.tail > self.segment.first_record();
-        self.secure(0, Purpose::Add)
+        // Where there is no other segment this one serves on, removals above all (D9).
+        self.secure(0, Purpose::Add).inspect_err(|_| self.needs_fresh_segment = before)
     }
 
     /// Appends a record for which room was secured. Readers may see it once this returns.
