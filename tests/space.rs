@@ -308,7 +308,10 @@ fn a_compaction_in_little_memory_ends() {
     let (mut model, mut random) = (Model::new(), Random(8));
     let limited = options().index_memory_limit(64 << 10).max_dead_ratio(1.0);
     let store = limited.open(place.file("a.tophash")).unwrap();
-    (0..12_000).for_each(|n| put(&store, &mut model, n % 5_000, &mut random));
+    for _ in 0..12_000 {
+        let n = random.below(5_000);
+        put(&store, &mut model, n, &mut random);
+    }
     let checkpoints = store.stats().unwrap().checkpoint_seq;
     let done = store.compact().unwrap();
     assert!(
