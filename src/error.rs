@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::format::schema::Schema;
+
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -74,6 +76,15 @@ pub enum Error {
         incompatible: u32,
         /// The major version that this library reads and writes.
         supported: u16,
+    },
+
+    /// The file's keys and values are of other types than it was opened for. Nothing was changed.
+    #[error("the file maps {found}, and was opened as one that maps {expected}; open it with its own types")]
+    Schema {
+        /// What it was opened for.
+        expected: Schema,
+        /// What it holds.
+        found: Schema,
     },
 
     /// The disk is full (or a quota is reached). Nothing was changed; the store goes on when there is room.

@@ -39,6 +39,7 @@ mod upkeep;
 pub use batch::Batch;
 pub use error::{Detail, Error, Result};
 pub use format::record::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub use format::schema::{DataType, Layout, Schema};
 pub use options::{Durability, Options};
 pub use salvage::{Salvage, salvage};
 pub use store::{

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::file::media::{FileSystem, Volume};
+use crate::format::schema::Schema;
 use crate::store::Store;
 use crate::table::{HashKind, LoadFactor};
 
@@ -66,6 +67,8 @@ pub struct Options {
     pub(crate) background: bool,
     pub(crate) volume: Arc<dyn Volume>,
     pub(crate) seed: Option<u64>,
+    /// What the file must hold, and a new one will; `None` takes an existing file as it is.
+    pub(crate) schema: Option<Schema>,
 }
 
 impl Default for Options {
@@ -92,6 +95,7 @@ impl Options {
             background: true,
             volume: Arc::new(FileSystem),
             seed: None,
+            schema: Some(Schema::BYTES),
         }
     }
 

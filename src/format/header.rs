@@ -7,6 +7,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::error::{Detail, Error, Result};
+use crate::format::schema::{Layout, MAX_INLINE_BYTES, MAX_NAME_BYTES, Name, Schema};
 use crate::format::{COUNTER_LIMIT, PAGE_BYTES};
 use crate::mutants::{Mutant, kept};
 
@@ -20,8 +21,10 @@ pub const HEADER_BYTES: usize = 512;
 pub const SLOT_OFFSETS: [u64; 2] = [0, PAGE_BYTES];
 
 const CRC_AT: usize = HEADER_BYTES - 4;
-/// The record layout; the inline layout will be another number.
+/// The number of the record layout.
 const LAYOUT_RECORD: u8 = 0;
+/// The number of the inline layout.
+const LAYOUT_INLINE: u8 = 1;
 
 const SAME_SIZE_GROW: u8 = 1 << 0;
 const WRITING: u8 = 1 << 1;
@@ -72,7 +75,9 @@ struct Raw {
     catalog_crc: U32,
     journal_crc: U32,
     checkpoint_seq: U64,
-    reserved: [u8; 260],
+    key_type: [u8; MAX_NAME_BYTES],
+    value_type: [u8; MAX_NAME_BYTES],
+    reserved: [u8; 132],
     crc: U32,
 }
 
@@ -80,6 +85,7 @@ const _: () = assert!(size_of::<Raw>() == HEADER_BYTES);
 const _: () = assert!(std::mem::offset_of!(Raw, sequence) == 40);
 const _: () = assert!(std::mem::offset_of!(Raw, count) == 96);
 const _: () = assert!(std::mem::offset_of!(Raw, log_segment) == 176);
+const _: () = assert!(std::mem::offset_of!(Raw, key_type) == 248);
 const _: () = assert!(std::mem::offset_of!(Raw, crc) == CRC_AT);
 
 /// Go's `hmap` and `mapextra`, as of one checkpoint.
@@ -146,6 +152,8 @@ pub struct Identity {
     pub log_secret: [u8; 16],
     /// Hundredths of entries per bucket at which the table doubles.
     pub load_factor: u16,
+    /// What the keys and the values are.
+    pub schema: Schema,
 }
 
 /// A verified header.
@@ -209,10 +217,13 @@ impl Header {
             file_id: identity.file_id,
             sequence: self.sequence.into(),
             epoch: self.epoch.into(),
-            layout: LAYOUT_RECORD,
+            layout: match identity.schema.layout {
+                Layout::Record => LAYOUT_RECORD,
+                Layout::Inline { .. } => LAYOUT_INLINE,
+            },
             hash_id: identity.hash_id,
-            key_width: 8.into(),
-            elem_width: 0.into(),
+            key_width: u16::from(identity.schema.layout.key_width()).into(),
+            elem_width: u16::from(identity.schema.layout.elem_width()).into(),
             load_factor: identity.load_factor.into(),
             hash0: identity.hash0,
             log_secret: identity.log_secret,
@@ -239,7 +250,9 @@ impl Header {
             catalog_crc: self.catalog.crc.into(),
             journal_crc: self.journal.crc.into(),
             checkpoint_seq: self.checkpoint_seq.into(),
-            reserved: [0; 260],
+            key_type: identity.schema.key.encode(),
+            value_type: identity.schema.value.encode(),
+            reserved: [0; 132],
             crc: 0.into(),
         };
         raw.crc = crc32fast::hash(&raw.as_bytes()[..CRC_AT]).into();
@@ -284,9 +297,9 @@ impl Raw {
         let wrong = [
             (counter.is_some(), "counter", counter.unwrap_or(0)),
             (self.page_bytes.get() != PAGE_BYTES as u32, "page size", u64::from(self.page_bytes.get())),
-            (self.layout != LAYOUT_RECORD, "layout", self.layout.into()),
-            (self.key_width.get() != 8, "key width", self.key_width.get().into()),
-            (self.elem_width.get() != 0, "elem width", self.elem_width.get().into()),
+            (self.layout().is_none(), "layout or widths of keys and values", self.layout.into()),
+            (Name::decode(self.key_type).is_none(), "name of the keys' type", self.key_type[0].into()),
+            (Name::decode(self.value_type).is_none(), "name of the values' type", self.value_type[0].into()),
             (self.flags & !KNOWN_FLAGS != 0, "flags", self.flags.into()),
             (self.flags & TWO_GROWTHS == TWO_GROWTHS, "flags", self.flags.into()),
             (self.b > 40, "B", self.b.into()),
@@ -302,6 +315,20 @@ impl Raw {
         }
     }
 
+    /// The layout, if it is one.
+    fn layout(&self) -> Option<Layout> {
+        let (key_width, elem_width) = (self.key_width.get(), self.elem_width.get());
+        match self.layout {
+            LAYOUT_RECORD => ((key_width, elem_width) == (8, 0)).then_some(Layout::Record),
+            LAYOUT_INLINE => {
+                let fits = |width: u16| u64::from(width) <= MAX_INLINE_BYTES;
+                let inline = Layout::Inline { key_width: key_width as u8, elem_width: elem_width as u8 };
+                (key_width > 0 && fits(key_width) && fits(elem_width)).then_some(inline)
+            }
+            _ => None,
+        }
+    }
+
     fn unpack(&self) -> Header {
         Header {
             identity: Identity {
@@ -310,6 +337,11 @@ impl Raw {
                 hash0: self.hash0,
                 log_secret: self.log_secret,
                 load_factor: self.load_factor.get(),
+                schema: Schema {
+                    key: Name::decode(self.key_type).unwrap_or_default(),
+                    value: Name::decode(self.value_type).unwrap_or_default(),
+                    layout: self.layout().unwrap_or_default(),
+                },
             },
             sequence: self.sequence.get(),
             epoch: self.epoch.get(),
@@ -389,6 +421,7 @@ impl SlotFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::schema::DataType;
 
     /// Every bit; under miri, which is slow, some at each place of a byte.
     const BITS_APART: usize = if cfg!(miri) { 37 } else { 1 };
@@ -401,6 +434,7 @@ mod tests {
                 hash0: [2; 16],
                 log_secret: [3; 16],
                 load_factor: 650,
+                schema: Schema::BYTES,
             },
             sequence,
             epoch: 7,
@@ -441,6 +475,18 @@ mod tests {
         assert!(matches!(Header::decode(&header.encode()), Err(SlotFault::Field("flags", 0b111))));
         header.hmap.shrinking = false;
         assert_eq!(Header::decode(&header.encode()).unwrap(), header);
+    }
+
+    #[test]
+    fn a_schema_survives_the_round_trip() {
+        let mut header = sample(3);
+        let (key, value) = (DataType::fixed("u64", 8).unwrap(), DataType::fixed("point", 128).unwrap());
+        header.identity.schema = Schema::new(key, value);
+        assert_eq!(Header::decode(&header.encode()).unwrap(), header);
+        for (key_width, elem_width) in [(0, 8), (129, 8), (8, 129)] {
+            header.identity.schema.layout = Layout::Inline { key_width, elem_width };
+            assert!(matches!(Header::decode(&header.encode()), Err(SlotFault::Field(..))));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod header;
 pub mod journal;
 pub mod record;
+pub mod schema;
 pub mod segment;
 
 /// Bytes in a page: the unit of extents, of checkpoints and of page checksums.

@@ -121,7 +121,7 @@ impl Core {
     pub(super) fn open(path: &Path, options: Options) -> Result<Core> {
         let media = open_file(path, &options)?;
         let (verify_reads, limit) = (options.verify_reads, options.index_memory_limit);
-        let recovered = recover(path, &media, options.read_only, verify_reads, limit)?;
+        let recovered = recover(path, &media, options.read_only, options.schema, verify_reads, limit)?;
         // No session has begun: whoever named the file may have been killed before the name was durable (D22).
         if !options.read_only && recovered.header.epoch == 0 && kept(Mutant::DirectorySync) {
             options.volume.sync_directory(path).map_err(Error::io("syncing the directory"))?;
@@ -380,6 +380,7 @@ fn create_file(volume: &dyn Volume, path: &Path, options: &Options) -> Result<Op
         hash0: part(16),
         log_secret: part(32),
         load_factor: load_factor.hundredths(),
+        schema: options.schema.unwrap_or_default(),
     };
     let array = FirstArray { b, bytes: Array::<IndexPages>::main_bytes(b), next_overflow: 1 << b };
     create::create(volume, path, identity, array)

@@ -21,6 +21,7 @@ use crate::file::space::{Extent, Space};
 use crate::file::sync::Syncer;
 use crate::format::catalog::Catalog;
 use crate::format::header::{Chosen, Header, MAGIC, SlotFault};
+use crate::format::schema::Schema;
 use crate::format::{PAGE_BYTES, page_round_up};
 use crate::mutants::{Mutant, kept};
 use crate::table::{Array, Counters, HashKind, KeyHasher, LoadFactor, Table};
@@ -61,12 +62,17 @@ pub(crate) fn recover(
     path: &Path,
     media: &Arc<dyn Media>,
     read_only: bool,
+    schema: Option<Schema>,
     verify_reads: bool,
     index_memory_limit: u64,
 ) -> Result<Recovered> {
     let file_bytes = media.length().map_err(Error::io("reading the file's length"))?;
     let chosen = choose_header(path, &**media, file_bytes)?;
     let header = chosen.header;
+    let found = header.identity.schema;
+    if let Some(expected) = schema.filter(|expected| *expected != found) {
+        return Err(Error::Schema { expected, found });
+    }
     let catalog = read_catalog(&**media, &header, file_bytes)?;
     let journal = read_journal(&**media, &header, file_bytes)?;
     let unclean = header.writing || !chosen.both_valid || !journal.is_empty();
