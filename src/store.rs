@@ -18,6 +18,7 @@ mod closure;
 mod compact;
 mod core;
 mod growth;
+pub(crate) mod inline;
 mod iter;
 mod looks;
 mod many;
