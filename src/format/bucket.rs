@@ -1,12 +1,14 @@
 //! The bucket: eight cells with a tophash byte each, and a link to an overflow bucket.
 //!
-//! `tophash [8]u8 | cells 8 x u64 | overflow u64`, as in Go's `bmap` with the elems left out: in the record
-//! layout a cell points at a record of the log that holds key and value.
+//! `tophash [8]u8 | keys 8 x key_width | elems 8 x elem_width | overflow u64`, as in Go's `bmap`: keys packed together, then
+//! elems, so that nothing is padded. In the inline layout these are a map's own keys and values. In the record layout a key is
+//! a [`Cell`] of 8 bytes, which points at a record of the log that holds key and value, and there are no elems.
 //!
 //! In memory a bucket is a row of 64-bit words that readers load while the writer stores (C1), so the eight
 //! tophash bytes are always read and written together as one [`TophashWord`], and a [`Cell`] is one word.
 
 use std::fmt;
+use std::ops::Range;
 
 /// Cells in a bucket (Go's `bucketCnt`).
 pub const CELLS: usize = 8;
@@ -20,14 +22,68 @@ pub const BUCKET_BYTES: u64 = BUCKET_WORDS as u64 * 8;
 /// The word of a bucket that holds the tophash bytes.
 pub const TOPHASH_WORD: usize = 0;
 
-/// The word of a bucket that holds cell 0.
+/// The word of a bucket at which the keys begin; in the record layout, of cell 0.
 pub const FIRST_CELL_WORD: usize = 1;
 
-/// The word of a bucket that holds the index of its overflow bucket, 0 for none. (Bucket 0 is never anyone's
-/// overflow bucket.)
+/// The word of a bucket of the record layout that holds the index of its overflow bucket, 0 for none. (Bucket 0 is never
+/// anyone's overflow bucket.)
 pub const OVERFLOW_WORD: usize = 1 + CELLS;
 
 const _: () = assert!(BUCKET_BYTES == 80);
+
+/// Where the parts of a bucket lie, in words. Eight keys or elems of any width fill whole words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shape {
+    key_width: u8,
+    elem_width: u8,
+}
+
+impl Shape {
+    /// The shape of the record layout's buckets.
+    pub const RECORD: Shape = Shape { key_width: 8, elem_width: 0 };
+
+    /// The shape of buckets with keys and elems of these widths in bytes, at most 128 each.
+    pub fn new(key_width: u8, elem_width: u8) -> Self {
+        Shape { key_width, elem_width }
+    }
+
+    /// Words in a bucket.
+    #[inline]
+    pub fn words(self) -> usize {
+        self.overflow_word() + 1
+    }
+
+    /// Bytes in a bucket.
+    pub fn bytes(self) -> u64 {
+        self.words() as u64 * 8
+    }
+
+    /// Bytes of one entry's key and elem.
+    pub fn entry_bytes(self) -> u64 {
+        u64::from(self.key_width) + u64::from(self.elem_width)
+    }
+
+    /// The word that holds the index of the overflow bucket.
+    #[inline]
+    pub fn overflow_word(self) -> usize {
+        FIRST_CELL_WORD + usize::from(self.key_width) + usize::from(self.elem_width)
+    }
+
+    /// The bytes of a cell's key, counted from the bucket's beginning.
+    #[inline]
+    pub fn key(self, cell: usize) -> Range<usize> {
+        let (from, width) = (FIRST_CELL_WORD * 8, usize::from(self.key_width));
+        from + cell * width..from + (cell + 1) * width
+    }
+
+    /// The bytes of a cell's elem, counted from the bucket's beginning.
+    #[inline]
+    pub fn elem(self, cell: usize) -> Range<usize> {
+        let (from, width) =
+            ((FIRST_CELL_WORD + usize::from(self.key_width)) * 8, usize::from(self.elem_width));
+        from + cell * width..from + (cell + 1) * width
+    }
+}
 
 /// A key's 64-bit hash. The low bits choose the bucket, the top byte becomes the tophash, the low 24 bits
 /// are kept in the cell.

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::format::bucket::Shape;
 
 /// The widest key or value that a cell holds itself, in bytes (Go's `maxKeySize` and `maxElemSize`).
 pub const MAX_INLINE_BYTES: u64 = 128;
@@ -56,6 +57,11 @@ impl Layout {
             Layout::Record => 0,
             Layout::Inline { elem_width, .. } => elem_width,
         }
+    }
+
+    /// Where the parts of a bucket lie.
+    pub(crate) fn shape(self) -> Shape {
+        Shape::new(self.key_width(), self.elem_width())
     }
 }
 

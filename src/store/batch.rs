@@ -16,6 +16,7 @@ use crate::file::log::writer::Purpose;
 use crate::file::pages::IndexPages;
 use crate::format::bucket::Hash;
 use crate::format::record::{BatchValue, EvacuateValue, Frame, Kind};
+use crate::format::schema::Layout;
 use crate::mutants::{Mutant, kept};
 use crate::store::Store;
 use crate::store::core::{Core, Writer};
@@ -320,8 +321,13 @@ impl Core {
         purpose: Purpose,
         value: EvacuateValue,
     ) -> Result<()> {
-        let records = self.records(pin);
-        let plan = writer.table.prepare_evacuation(self, &records, value.at_mark, &value.buckets)?;
+        let (table, at_mark, buckets) = (&writer.table, value.at_mark, &value.buckets);
+        let plan = match self.layout() {
+            Layout::Record => table.prepare_evacuation(self, &self.records(pin), at_mark, buckets)?,
+            Layout::Inline { .. } => {
+                table.prepare_evacuation(self, &self.inline_cells(), at_mark, buckets)?
+            }
+        };
         let value = value.encode();
         let frame = Frame::new(Kind::Evacuate, 0, value.len())?;
         self.secure(writer, frame.bytes(), purpose)?;

@@ -25,10 +25,12 @@ use crate::format::bucket::Hash;
 use crate::format::header::{Header, Identity};
 use crate::mutants::{Mutant, kept};
 use crate::options::Options;
-use crate::seam::{Arrays, Records as _};
+use crate::seam::Arrays;
 use crate::store::moving::Compactor;
 use crate::store::value::Value;
-use crate::table::{Array, Geometry, HashKind, Host, KeyHasher, Table, lookup, peek};
+use crate::table::{
+    Array, Cells as _, Geometry, HashKind, Host, KeyHasher, Slot, Table, in_record, lookup, peek,
+};
 use crate::upkeep::records::PinnedRecords;
 use crate::upkeep::recover::{Recovered, recover};
 
@@ -247,7 +249,10 @@ impl Core {
         hash: Hash,
         key: &[u8],
     ) -> Result<Option<RecordBytes<'p>>> {
-        let small = |position| self.log.small_value(pin, position, key);
+        let small = |slot: Slot<'_, IndexPages>| match slot.position_for(hash) {
+            Some(position) => self.log.small_value(pin, position, key),
+            None => Some(None),
+        };
         match peek(self.published(pin), hash, small) {
             Some(decided) => Ok(decided),
             None => self.get_anywhere(pin, hash, key),
@@ -257,17 +262,15 @@ impl Core {
     /// [`Core::get`] for the few keys that a look at one bucket does not decide.
     #[inline(never)]
     fn get_anywhere<'p>(&self, pin: &'p Pin<'_>, hash: Hash, key: &[u8]) -> Result<Option<RecordBytes<'p>>> {
-        let found = lookup(|| self.published(pin), hash, |position| self.log.value(pin, position, key))?;
-        Ok(found.map(|(_, value)| value))
+        let value = |position| self.log.value(pin, position, key);
+        lookup(|| self.published(pin), hash, |slot| in_record(slot, hash, value))
     }
 
     pub(super) fn get_key_value(&self, key: &[u8]) -> Result<Option<(Value<'_>, Value<'_>)>> {
         let pin = self.pin()?;
         let (hash, records) = (self.hasher.hash(key), self.records(&pin));
-        match lookup(|| self.published(&pin), hash, |position| records.matching(position, key))? {
-            Some((_, record)) => {
-                Ok(Some((Value::keep(&pin, record.key()), Value::keep(&pin, record.value()?))))
-            }
+        match lookup(|| self.published(&pin), hash, |slot| records.find(slot, hash, key))? {
+            Some(record) => Ok(Some((Value::keep(&pin, record.key()), Value::keep(&pin, record.value()?)))),
             None => Ok(None),
         }
     }
@@ -275,7 +278,7 @@ impl Core {
     pub(super) fn contains_key(&self, key: &[u8]) -> Result<bool> {
         let pin = self.pin()?;
         let (hash, records) = (self.hasher.hash(key), self.records(&pin));
-        Ok(lookup(|| self.published(&pin), hash, |position| records.matching(position, key))?.is_some())
+        Ok(lookup(|| self.published(&pin), hash, |slot| records.find(slot, hash, key))?.is_some())
     }
 
     pub(super) fn is_read_only(&self) -> bool {
@@ -382,7 +385,8 @@ fn create_file(volume: &dyn Volume, path: &Path, options: &Options) -> Result<Op
         load_factor: load_factor.hundredths(),
         schema: options.schema.unwrap_or_default(),
     };
-    let array = FirstArray { b, bytes: Array::<IndexPages>::main_bytes(b), next_overflow: 1 << b };
+    let shape = identity.schema.layout.shape();
+    let array = FirstArray { b, bytes: Array::<IndexPages>::main_bytes(shape, b), next_overflow: 1 << b };
     create::create(volume, path, identity, array)
 }
 

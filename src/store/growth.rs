@@ -6,9 +6,8 @@ use crate::file::pages::IndexPages;
 use crate::format::bucket::Hash;
 use crate::format::record::{Frame, GROW_DOUBLE, GROW_SAME_SIZE, GROW_SHRINK, GROW_VALUE_BYTES, Kind};
 use crate::mutants::{Mutant, kept};
-use crate::seam::Records;
 use crate::store::core::{Core, Writer};
-use crate::table::{Growth, Plan, Spot, Trigger};
+use crate::table::{Cells, Growth, Name, Plan, Spot, Trigger};
 
 /// The record of the growth that a change begins with, if it begins with one.
 pub(super) struct GrowthRecord(Option<(Frame, [u8; GROW_VALUE_BYTES])>);
@@ -43,15 +42,15 @@ impl GrowthRecord {
 impl Core {
     /// Prepares a removal, and secures the log space for it. A shrink that can't be had is put off: so is one that would
     /// take from the reserve, which is there for removals alone (D9, D18).
-    pub(super) fn prepare_removal<R: Records>(
+    pub(super) fn prepare_removal<C: Cells, N: Name>(
         &self,
         writer: &mut Writer,
-        records: &R,
+        cells: &C,
         hash: Hash,
-        spot: Spot,
+        spot: Spot<N>,
         record_bytes: u64,
-    ) -> Result<(Plan<IndexPages>, GrowthRecord)> {
-        let plan = writer.table.prepare_remove(self, records, hash, spot, Trigger::Live)?;
+    ) -> Result<(Plan<IndexPages, N>, GrowthRecord)> {
+        let plan = writer.table.prepare_remove(self, cells, hash, spot, Trigger::Live)?;
         let start = GrowthRecord::of(plan.growth())?;
         let purpose = if plan.growth().is_some() { Purpose::Add } else { Purpose::Free };
         match writer.log()?.secure(start.bytes() + record_bytes, purpose) {
@@ -59,7 +58,7 @@ impl Core {
             secured => return secured.map(|()| (plan, start)),
         }
         drop(plan);
-        let plan = writer.table.prepare_remove(self, records, hash, spot, Trigger::Replay)?;
+        let plan = writer.table.prepare_remove(self, cells, hash, spot, Trigger::Replay)?;
         writer.log()?.secure(record_bytes, Purpose::Free)?;
         Ok((plan, GrowthRecord(None)))
     }

@@ -4,13 +4,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::file::log::RecordRef;
 use crate::file::log::writer::LogWriter;
 use crate::format::header::VERSION;
+use crate::format::schema::Layout;
 use crate::store::core::{Core, Files, Writer};
-use crate::table::{chain, shape};
+use crate::table::{Cells as _, chain, shape};
 use crate::upkeep::extents::{self, Part};
-use crate::upkeep::inspect::{self, Bucket, FileFigures, Growth, Info, Stats, WhichArray};
-use crate::upkeep::verify::{Subject, Verification, verify};
+use crate::upkeep::inspect::{self, Bucket, CellView, FileFigures, Growth, Info, Stats, WhichArray};
+use crate::upkeep::verify::{Entries, Subject, Verification, verify};
 
 impl Core {
     pub(super) fn stats(&self) -> Result<Stats> {
@@ -60,6 +62,7 @@ impl Core {
             format_version: VERSION,
             file_id: header.identity.file_id,
             hash: self.hash_kind.name(),
+            schema: header.identity.schema,
             load_factor: header.identity.load_factor,
             sequence: header.sequence,
             epoch: header.epoch,
@@ -80,10 +83,23 @@ impl Core {
             WhichArray::Old => geometry.old.as_ref().map(|old| &old.array),
         };
         let Some(array) = array.filter(|array| index < array.buckets()) else { return Ok(None) };
-        let chain = chain(array, index)?;
-        Ok(Some(inspect::bucket(index, chain, |position| {
-            let record = self.log.read(&pin, position).ok()?;
-            Some((record.key().as_slice().to_vec(), record.value_bytes()))
+        let layout = self.layout();
+        if layout != Layout::Record {
+            let chain = chain(array, index, |slot| self.inline_cells().read(slot).ok())?;
+            return Ok(Some(inspect::bucket(index, chain, |tophash, entry| {
+                let entry = entry.as_ref();
+                let (key, value) = entry.map(|entry| (entry.key().to_vec(), entry.elem().to_vec())).unzip();
+                let value_bytes = value.as_ref().map(|value| value.len() as u64);
+                CellView { tophash, key, value_bytes, value, record_offset: None }
+            })));
+        }
+        let chain = chain(array, index, |slot| slot.cell())?;
+        Ok(Some(inspect::bucket(index, chain, |tophash, cell| {
+            let record = self.log.read(&pin, cell.position()).ok();
+            let view = |record: RecordRef<'_>| (record.key().as_slice().to_vec(), record.value_bytes());
+            let (key, value_bytes) = record.map(view).unzip();
+            let record_offset = Some(cell.position().offset());
+            CellView { tophash, key, value_bytes, value: None, record_offset }
         })))
     }
 
@@ -109,7 +125,10 @@ impl Core {
         verify(Subject {
             geometry: writer.table.geometry(),
             counters: writer.table.counters(),
-            records: &self.records(&pin),
+            entries: match self.layout() {
+                Layout::Record => Entries::Records(self.records(&pin)),
+                Layout::Inline { .. } => Entries::Inline(self.inline_cells()),
+            },
             segments: &segments,
             parts: parts.map(|parts| parts.into_iter().chain(log).collect()),
             covered,

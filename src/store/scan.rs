@@ -28,7 +28,7 @@ use crate::format::segment::FIRST_RECORD;
 use crate::seam::Records as _;
 use crate::store::core::Core;
 use crate::store::value::Value;
-use crate::table::{lookup, peek, prefetch};
+use crate::table::{in_record, lookup, peek, prefetch};
 use crate::upkeep::scan::{Found, Scan as SegmentScan};
 
 /// Records that are read before the first of them is looked up.
@@ -175,24 +175,21 @@ impl<'s> LogWalk<'s> {
     ) -> Result<Option<Newest<'p>>> {
         let (hash, itself) = (candidate.hash, candidate.position);
         // Other records before the end need not be read: the key's, which will be a candidate, or another key's.
-        let quick = peek(core.published(pin), hash, |position| match position {
-            _ if position == itself => Some(Some(())),
-            _ => (!self.is_behind_end(core, pin, position)).then_some(None),
+        let quick = peek(core.published(pin), hash, |slot| match slot.position_for(hash) {
+            None => Some(None),
+            Some(position) if position == itself => Some(Some(())),
+            Some(position) => (!self.is_behind_end(core, pin, position)).then_some(None),
         });
         if let Some(decided) = quick {
             return Ok(decided.map(|()| Newest::Itself));
         }
         let records = core.records(pin);
-        let found = lookup(
-            || core.published(pin),
-            hash,
-            |position| match position {
-                _ if position == itself => Ok(Some(Newest::Itself)),
-                _ if !self.is_behind_end(core, pin, position) => Ok(None),
-                _ => Ok(records.matching(position, &candidate.key)?.map(Newest::Rewritten)),
-            },
-        )?;
-        Ok(found.map(|(_, newest)| newest))
+        let newest = |position| match position {
+            _ if position == itself => Ok(Some(Newest::Itself)),
+            _ if !self.is_behind_end(core, pin, position) => Ok(None),
+            _ => Ok(records.matching(position, &candidate.key)?.map(Newest::Rewritten)),
+        };
+        lookup(|| core.published(pin), hash, |slot| in_record(slot, hash, newest))
     }
 
     /// Whether a record was written after the scan began.

@@ -9,12 +9,11 @@ use crate::file::epoch::{Domain, Pin};
 use crate::file::fork::Process;
 use crate::file::log::Log;
 use crate::file::past::PastPages;
-use crate::seam::Records as _;
 use crate::store::Store;
 use crate::store::core::Core;
 use crate::store::iter::next_entry;
 use crate::store::value::Value;
-use crate::table::{Geometry, KeyHasher, Walk, lookup};
+use crate::table::{Cells as _, Geometry, KeyHasher, Walk, lookup};
 use crate::upkeep::kept::KeptCheckpoint;
 use crate::upkeep::records::PinnedRecords;
 
@@ -145,10 +144,8 @@ impl Snapshot {
     pub fn get_key_value(&self, key: impl AsRef<[u8]>) -> Result<Option<(Value<'_>, Value<'_>)>> {
         let (pin, key) = (self.pin()?, key.as_ref());
         let (hash, records) = (self.hasher.hash(key), self.records(&pin));
-        match lookup(|| &self.geometry, hash, |position| records.matching(position, key))? {
-            Some((_, record)) => {
-                Ok(Some((Value::keep(&pin, record.key()), Value::keep(&pin, record.value()?))))
-            }
+        match lookup(|| &self.geometry, hash, |slot| records.find(slot, hash, key))? {
+            Some(record) => Ok(Some((Value::keep(&pin, record.key()), Value::keep(&pin, record.value()?)))),
             None => Ok(None),
         }
     }
@@ -167,7 +164,7 @@ impl Snapshot {
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let (pin, key) = (self.pin()?, key.as_ref());
         let (hash, records) = (self.hasher.hash(key), self.records(&pin));
-        Ok(lookup(|| &self.geometry, hash, |position| records.matching(position, key))?.is_some())
+        Ok(lookup(|| &self.geometry, hash, |slot| records.find(slot, hash, key))?.is_some())
     }
 
     /// Entries that there were.

@@ -1,5 +1,7 @@
 //! Whole stores, small enough for miri, on the simulated disk.
 
+mod inline;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::file::sim::{CallKind, Crash, Failure, Fault, SimDisk, When};

@@ -9,7 +9,7 @@ use crate::file::epoch::Pin;
 use crate::file::log::RecordRef;
 use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::region::RecordBytes;
-use crate::format::bucket::{Hash, Position};
+use crate::format::bucket::{Cell, Hash, Position};
 use crate::format::header::Header;
 use crate::format::record::{Frame, Kind};
 use crate::mutants::{Mutant, kept};
@@ -63,7 +63,7 @@ impl Core {
         start.append(log);
         let position = log.append(&frame, key, value);
         log.add_live(frame.bytes());
-        writer.table.put(self, plan, hash, position);
+        writer.table.put(self, plan, hash, Cell::new(position, hash));
         if let Some(record) = record {
             record.segment().remove_live(record.record_bytes());
         }
@@ -140,7 +140,7 @@ impl Core {
         writer.table.clear(self, plan);
         let _dropped_without_the_lock = self.arrays.give_up_ahead();
         self.log.segments(&pin).iter().for_each(|segment| segment.set_live(0));
-        self.finish_write(files, writer)
+        self.finish_change(files, writer)
     }
 
     /// Makes sure that `bytes` can be appended.
@@ -182,9 +182,14 @@ impl Core {
         Ok(files)
     }
 
-    /// What every write ends with: its share of compaction, the count, the lock, and the wait for a sync.
+    /// What every write of records ends with: its share of compaction, and what [`Core::finish_change`] does.
     pub(super) fn finish_write(&self, files: &Files, mut writer: MutexGuard<'_, Writer>) -> Result<()> {
         self.compact_beside(files, &mut writer);
+        self.finish_change(files, writer)
+    }
+
+    /// What every write ends with: the count, the lock, and the wait for a sync.
+    pub(super) fn finish_change(&self, files: &Files, writer: MutexGuard<'_, Writer>) -> Result<()> {
         self.set_count(writer.table.counters().count);
         let appended = files.appended.load(Ordering::Acquire);
         let wants_space = writer.log.as_ref().is_some_and(LogWriter::wants_space)

@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use crate::error::{Error, Result};
 use crate::format::PAGE_BYTES;
-use crate::format::bucket::{
-    BUCKET_BYTES, BUCKET_WORDS, Cell, FIRST_CELL_WORD, Hash, OVERFLOW_WORD, TOPHASH_WORD, TophashWord,
-};
+use crate::format::bucket::{Cell, FIRST_CELL_WORD, Hash, Shape, TOPHASH_WORD, TophashWord};
 use crate::seam::Pages;
 use crate::sync::OnceLock;
+
+use super::sequence::{Sequence, Sequences};
+use super::slot::Slot;
 
 /// The largest B: 2^40 buckets are 80 TiB, ten times what positions can address.
 pub const MAX_B: u8 = 40;
@@ -35,40 +36,47 @@ pub struct BucketIndex(pub u64);
 /// One bucket array: main run of 2^b buckets and preallocated overflow buckets, then overflow chunks.
 pub struct Array<P> {
     b: u8,
+    shape: Shape,
     main_capacity: u64,
     main: P,
     /// The writer sets the next empty one; readers that follow a link load it (Release and Acquire are
     /// `OnceLock`'s own).
     chunks: [OnceLock<P>; CHUNKS],
+    /// What brackets stores into the cells of the inline layout (C8).
+    sequences: Option<Box<Sequences>>,
 }
 
 impl<P> Array<P> {
     /// The size of the main run in bytes, whole pages.
-    pub fn main_bytes(b: u8) -> u64 {
+    pub fn main_bytes(shape: Shape, b: u8) -> u64 {
         debug_assert!(b <= MAX_B);
         let preallocated = if b >= PREALLOCATED_BITS { 1 << (b - PREALLOCATED_BITS) } else { 0 };
-        (((1 << b) + preallocated) * BUCKET_BYTES).next_multiple_of(PAGE_BYTES)
+        (((1 << b) + preallocated) * shape.bytes()).next_multiple_of(PAGE_BYTES)
     }
 
     /// The size of an overflow chunk in bytes, whole pages; chunk `chunk` has 2^(max(b-4, 6) + `chunk`)
     /// buckets.
-    pub fn chunk_bytes(b: u8, chunk: usize) -> u64 {
+    pub fn chunk_bytes(shape: Shape, b: u8, chunk: usize) -> u64 {
         let bits = first_chunk_bits(b) as usize + chunk;
-        let bytes = 1u64.checked_shl(bits as u32).and_then(|buckets| buckets.checked_mul(BUCKET_BYTES));
+        let bytes = 1u64.checked_shl(bits as u32).and_then(|buckets| buckets.checked_mul(shape.bytes()));
         // Too large to count means too large to reserve; the reservation refuses it.
         bytes.and_then(|bytes| bytes.checked_next_multiple_of(PAGE_BYTES)).unwrap_or(u64::MAX)
     }
 
     /// An array of 2^b buckets over a main run of at least [`main_bytes`](Self::main_bytes).
-    pub fn new(b: u8, main: P) -> Self {
+    pub fn new(shape: Shape, b: u8, main: P) -> Self {
         debug_assert!(b <= MAX_B);
         // Small arrays seldom overflow; what is left of their page stays blank, as in Go.
-        let main_capacity = if b >= PREALLOCATED_BITS { Self::main_bytes(b) / BUCKET_BYTES } else { 1 << b };
-        Array { b, main_capacity, main, chunks: std::array::from_fn(|_| OnceLock::new()) }
+        let main_capacity = match b >= PREALLOCATED_BITS {
+            true => Self::main_bytes(shape, b) / shape.bytes(),
+            false => 1 << b,
+        };
+        let sequences = Sequences::for_cells_of(shape);
+        Array { b, shape, main_capacity, main, chunks: std::array::from_fn(|_| OnceLock::new()), sequences }
     }
 
     /// An array as a file describes it.
-    pub fn with_chunks(b: u8, main: P, chunks: Vec<P>) -> Result<Self> {
+    pub fn with_chunks(shape: Shape, b: u8, main: P, chunks: Vec<P>) -> Result<Self> {
         if b > MAX_B {
             return Err(Error::corrupt("size of the bucket array (B)", 0, u64::from(MAX_B), u64::from(b)));
         }
@@ -76,7 +84,7 @@ impl<P> Array<P> {
             let what = "number of overflow chunks";
             return Err(Error::corrupt(what, 0, CHUNKS as u64, chunks.len() as u64));
         }
-        let array = Array::new(b, main);
+        let array = Array::new(shape, b, main);
         for (place, chunk) in array.chunks.iter().zip(chunks) {
             place.get_or_init(|| chunk);
         }
@@ -86,6 +94,11 @@ impl<P> Array<P> {
     /// The array's B.
     pub fn b(&self) -> u8 {
         self.b
+    }
+
+    /// Where the parts of its buckets lie.
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// How many main buckets there are: 2^b.
@@ -121,7 +134,7 @@ impl<P> Array<P> {
             let what = "number of overflow chunks";
             return Err(Error::TooLarge { what, len: next as u64 + 1, limit: CHUNKS as u64 });
         };
-        let chunk = reserve(Self::chunk_bytes(self.b, next))?;
+        let chunk = reserve(Self::chunk_bytes(self.shape, self.b, next))?;
         place.get_or_init(|| chunk);
         Ok(())
     }
@@ -130,7 +143,7 @@ impl<P> Array<P> {
     #[inline]
     pub(super) fn bucket(&self, index: BucketIndex) -> Option<Bucket<'_, P>> {
         if index.0 < self.main_capacity {
-            return Some(Bucket::new(&self.main, index.0));
+            return Some(Bucket::new(&self.main, self.shape, index.0));
         }
         self.chunk_bucket(index)
     }
@@ -141,9 +154,21 @@ impl<P> Array<P> {
     where
         P: Pages,
     {
-        let bucket = Bucket::new(&self.main, hash.bucket(self.b));
+        let bucket = Bucket::new(&self.main, self.shape, hash.bucket(self.b));
         bucket.prefetch_end();
-        self.main.is_touched(bucket.word, BUCKET_WORDS).then_some(bucket)
+        bucket.is_touched().then_some(bucket)
+    }
+
+    /// A cell of a bucket of this array.
+    #[inline]
+    pub(super) fn slot<'a>(&'a self, index: BucketIndex, bucket: Bucket<'a, P>, cell: usize) -> Slot<'a, P> {
+        Slot::new(self, index, bucket, cell)
+    }
+
+    /// What brackets stores into the cells of a bucket, where they need that.
+    #[inline]
+    pub(super) fn sequence(&self, index: BucketIndex) -> Option<&Sequence> {
+        self.sequences.as_ref().map(|sequences| sequences.of(index.0))
     }
 
     /// Has the processor fetch the bucket that a key belongs to.
@@ -152,7 +177,7 @@ impl<P> Array<P> {
     where
         P: Pages,
     {
-        Bucket::new(&self.main, hash.bucket(self.b)).prefetch();
+        Bucket::new(&self.main, self.shape, hash.bucket(self.b)).prefetch();
     }
 
     /// Before chunk k lie `first * (2^k - 1)` buckets of earlier ones, so the highest bit of
@@ -161,7 +186,7 @@ impl<P> Array<P> {
         let first_bits = u32::from(first_chunk_bits(self.b));
         let shifted = (index.0 - self.main_capacity).checked_add(1 << first_bits)?;
         let chunk = self.chunks.get((shifted.ilog2() - first_bits) as usize)?.get()?;
-        Some(Bucket::new(chunk, shifted - (1 << shifted.ilog2())))
+        Some(Bucket::new(chunk, self.shape, shifted - (1 << shifted.ilog2())))
     }
 }
 
@@ -174,6 +199,7 @@ fn first_chunk_bits(b: u8) -> u8 {
 pub(super) struct Bucket<'a, P> {
     pages: &'a P,
     word: usize,
+    shape: Shape,
 }
 
 impl<P> Clone for Bucket<'_, P> {
@@ -186,8 +212,8 @@ impl<P> Copy for Bucket<'_, P> {}
 
 impl<'a, P> Bucket<'a, P> {
     #[inline]
-    fn new(pages: &'a P, index: u64) -> Self {
-        Bucket { pages, word: index as usize * BUCKET_WORDS }
+    fn new(pages: &'a P, shape: Shape, index: u64) -> Self {
+        Bucket { pages, word: index as usize * shape.words(), shape }
     }
 }
 
@@ -195,7 +221,7 @@ impl<P: Pages> Bucket<'_, P> {
     /// Makes sure that the bucket can be read; everything below needs it.
     #[inline]
     pub(super) fn touch(self) -> Result<()> {
-        self.pages.touch(self.word, BUCKET_WORDS)
+        self.pages.touch(self.word, self.shape.words())
     }
 
     /// Both cache lines, before anything of the bucket is needed; it may be one that is not touched yet.
@@ -208,7 +234,7 @@ impl<P: Pages> Bucket<'_, P> {
     /// A bucket lies in two cache lines, and which cell is wanted is known only when the first is there.
     #[inline]
     fn prefetch_end(self) {
-        self.pages.prefetch(self.word + OVERFLOW_WORD);
+        self.pages.prefetch(self.word + self.shape.overflow_word());
     }
 
     #[inline]
@@ -224,7 +250,7 @@ impl<P: Pages> Bucket<'_, P> {
     /// The overflow word: an index, or 0 for none.
     #[inline]
     pub(super) fn overflow(self) -> u64 {
-        self.pages.load(self.word + OVERFLOW_WORD, Acquire)
+        self.pages.load(self.word + self.shape.overflow_word(), Acquire)
     }
 
     pub(super) fn set_tophash(self, tophash: TophashWord) {
@@ -236,12 +262,12 @@ impl<P: Pages> Bucket<'_, P> {
     }
 
     pub(super) fn set_overflow(self, index: BucketIndex) {
-        self.store(OVERFLOW_WORD, index.0);
+        self.store(self.shape.overflow_word(), index.0);
     }
 
     /// Whether the bucket can be read.
     pub(super) fn is_touched(&self) -> bool {
-        self.pages.is_touched(self.word, BUCKET_WORDS)
+        self.pages.is_touched(self.word, self.shape.words())
     }
 
     /// Where the bucket lies, in bytes from the beginning of the file.
@@ -249,8 +275,21 @@ impl<P: Pages> Bucket<'_, P> {
         self.pages.offset(self.word)
     }
 
+    /// Where the parts of the bucket lie.
+    #[inline]
+    pub(super) fn shape(self) -> Shape {
+        self.shape
+    }
+
+    /// A word of the bucket.
+    #[inline]
+    pub(super) fn load(self, word: usize) -> u64 {
+        self.pages.load(self.word + word, Acquire)
+    }
+
     /// A bucket may straddle two pages, so each store announces its own word.
-    fn store(self, word: usize, value: u64) {
+    #[inline]
+    pub(super) fn store(self, word: usize, value: u64) {
         self.pages.before_write(self.word + word);
         self.pages.store(self.word + word, value, Release);
     }
@@ -268,7 +307,7 @@ impl<'a, P: Pages> Chain<'a, P> {
     #[inline]
     pub(super) fn at(array: &'a Array<P>, main: u64) -> Result<Self> {
         debug_assert!(main < array.buckets());
-        let bucket = Bucket::new(&array.main, main);
+        let bucket = Bucket::new(&array.main, array.shape, main);
         bucket.prefetch_end();
         bucket.touch()?;
         Ok(Chain { array, index: BucketIndex(main), bucket })
@@ -292,13 +331,24 @@ impl<'a, P: Pages> Chain<'a, P> {
         self.index
     }
 
+    /// A cell of the bucket.
+    #[inline]
+    pub(super) fn slot(&self, cell: usize) -> Slot<'a, P> {
+        self.array.slot(self.index, self.bucket, cell)
+    }
+
     /// The overflow bucket behind this one, for a prefetch: nobody has checked the link, or touched what it leads to.
     #[inline]
-    pub(super) fn peek_next(&self) -> Option<Bucket<'a, P>> {
+    pub(super) fn peek_next(&self) -> Option<(BucketIndex, Bucket<'a, P>)> {
         match self.bucket.overflow() {
             0 => None,
-            link => self.array.bucket(BucketIndex(link)),
+            link => Some((BucketIndex(link), self.array.bucket(BucketIndex(link))?)),
         }
+    }
+
+    /// The array that the chain is in.
+    pub(super) fn array(&self) -> &'a Array<P> {
+        self.array
     }
 
     /// Goes on to the overflow bucket; false at the end of the chain.

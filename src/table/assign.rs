@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{CELLS, Cell, Hash, Position};
+use crate::format::bucket::{CELLS, Cell, Hash};
 use crate::seam::{Pages, Records};
 
 use super::array::{Array, Bucket, BucketIndex, Chain};
+use super::cells::{Content, InlineKey, Name};
 use super::counters::{Counters, LoadFactor};
 use super::geometry::{Geometry, Host};
 use super::lookup::{Found, find, stray_mark};
 use super::plan::{Place, Plan, Spot, cell_in};
+use super::slot::Slot;
 
 /// The table as the writer has it (Go's `hmap`). Only the holder of the writer lock has it `&mut`.
 pub struct Table<P> {
     pub(super) geometry: Arc<Geometry<P>>,
     pub(super) counters: Counters,
     pub(super) load_factor: LoadFactor,
-    /// How many bits of the hash a cell has for evacuation; a table with a larger B asks the records.
+    /// Evacuations use no more bits of the hash that a cell has; a table with a larger B asks the key. For tests, which have
+    /// no tables so large.
     pub(super) split_bits: u32,
     /// The table does not shrink below this B.
     pub(super) least_b: u8,
@@ -67,7 +70,7 @@ impl<P: Pages> Table<P> {
             geometry: Arc::new(geometry),
             counters,
             load_factor,
-            split_bits: Cell::HASH_BITS,
+            split_bits: u32::MAX,
             least_b: 0,
             passed: Vec::new(),
         }
@@ -99,7 +102,10 @@ impl<P: Pages> Table<P> {
         let b = self.geometry.array.b();
         let is_filled = |sixteenths| self.load_factor.is_filled(sixteenths, self.counters.count, b);
         let near = is_filled(12) && b < super::MAX_B && !self.growing();
-        near.then(|| NextArray { bytes: Array::<P>::main_bytes(b + 1), imminent: is_filled(15) })
+        near.then(|| NextArray {
+            bytes: Array::<P>::main_bytes(self.geometry.array.shape(), b + 1),
+            imminent: is_filled(15),
+        })
     }
 
     /// Where the key is now, or would go, and its record if it has one.
@@ -110,32 +116,48 @@ impl<P: Pages> Table<P> {
         hash: Hash,
         key: &[u8],
     ) -> Result<(Spot, Option<R::Record>)> {
-        if self.growing() {
-            self.locate_in_growth(records, hash, key)
-        } else {
-            self.locate_in_chain(records, hash, key)
-        }
+        let (place, found) = self.find(hash, |slot| find_record(slot, records, hash, key))?;
+        let (existing, record) = found.unzip();
+        Ok((Spot { existing, place }, record))
+    }
+
+    /// [`Table::locate`] in the inline layout; copies the key's elem, if it has one.
+    #[inline]
+    pub fn locate_inline<'k>(
+        &self,
+        hash: Hash,
+        key: &'k [u8],
+        elem: &mut [u8],
+    ) -> Result<Spot<InlineKey<'k>>> {
+        let find = |slot: Slot<'_, P>| Ok(slot.read_if(key, elem).then_some(InlineKey(key)));
+        let (place, existing) = self.find(hash, find)?;
+        Ok(Spot { existing, place })
+    }
+
+    /// What `find` makes of the key's cell, and the place where that is or would be.
+    #[inline]
+    fn find<T>(
+        &self,
+        hash: Hash,
+        find: impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
+    ) -> Result<(Option<Place>, Option<T>)> {
+        if self.growing() { self.find_in_growth(hash, find) } else { self.find_in_chain(hash, find) }
     }
 
     #[inline(always)]
-    pub(super) fn locate_in_chain<R: Records>(
+    pub(super) fn find_in_chain<T>(
         &self,
-        records: &R,
         hash: Hash,
-        key: &[u8],
-    ) -> Result<(Spot, Option<R::Record>)> {
+        mut find: impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
+    ) -> Result<(Option<Place>, Option<T>)> {
         let array = &*self.geometry.array;
         let mut chain = Chain::at(array, hash.bucket(array.b()))?;
         let mut room = None;
         loop {
-            let (bucket, tophash) = (chain.bucket(), chain.bucket().tophash());
+            let tophash = chain.bucket().tophash();
             for i in tophash.matching(hash.tophash()) {
-                let cell = bucket.cell(i);
-                if cell.may_be(hash)
-                    && let Some(record) = records.matching(cell.position(), key)?
-                {
-                    let place = Some(Place { bucket: chain.index(), cell: i });
-                    return Ok((Spot { existing: Some(cell), place }, Some(record)));
+                if let Some(found) = find(chain.slot(i))? {
+                    return Ok((Some(Place { bucket: chain.index(), cell: i }), Some(found)));
                 }
             }
             if tophash.any_evacuated() {
@@ -145,50 +167,60 @@ impl<P: Pages> Table<P> {
             let empty = || tophash.empty().first().map(|cell| Place { bucket: chain.index(), cell });
             room = room.or_else(empty);
             if tophash.ends_chain() || !chain.advance()? {
-                return Ok((Spot { existing: None, place: room }, None));
+                return Ok((room, None));
             }
         }
     }
 
     #[inline(never)]
-    fn locate_in_growth<R: Records>(
+    fn find_in_growth<T>(
         &self,
-        records: &R,
         hash: Hash,
-        key: &[u8],
-    ) -> Result<(Spot, Option<R::Record>)> {
-        match find(&self.geometry, hash, &|position| records.matching(position, key))? {
-            Found::Hit((cell, record)) => Ok((Spot { existing: Some(cell), place: None }, Some(record))),
-            Found::Miss => Ok((Spot { existing: None, place: None }, None)),
+        mut find_in: impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
+    ) -> Result<(Option<Place>, Option<T>)> {
+        match find(&self.geometry, hash, &mut find_in)? {
+            Found::Hit(found) => Ok((None, Some(found))),
+            Found::Miss => Ok((None, None)),
             Found::Moved => Err(stray_mark(&self.geometry.array, hash)),
         }
     }
 
-    /// Carries out a put: begins the growth if one is planned, does the grow work, then points the existing
-    /// cell at the new record or takes the first empty one.
+    /// Carries out a put: begins the growth if one is planned, does the grow work, then changes the existing
+    /// cell or takes the first empty one.
     #[inline]
-    pub fn put<H: Host<Pages = P>>(&mut self, host: &H, plan: Plan<P>, hash: Hash, position: Position) {
+    pub fn put<H: Host<Pages = P>, N: Name>(
+        &mut self,
+        host: &H,
+        plan: Plan<P, N>,
+        hash: Hash,
+        content: impl Content,
+    ) {
         let Spot { existing, place } = plan.spot;
         self.begin(host, plan, hash);
-        let cell = Cell::new(position, hash);
         match (existing, place) {
-            (Some(_), Some(place)) => secured(&self.geometry.array, place.bucket).set_cell(place.cell, cell),
-            (Some(existing), None) => self.replace(hash, existing, cell),
+            (Some(_), Some(place)) => content.replace(self.slot(place)),
+            (Some(existing), None) => self.replace(hash, existing, content),
             (None, Some(place)) => {
                 self.counters.count = self.counters.count.saturating_add(1);
-                show(secured(&self.geometry.array, place.bucket), place.cell, hash, cell);
+                show(self.slot(place), hash, content);
             }
-            (None, None) => self.insert(hash, cell),
+            (None, None) => self.insert(hash, content),
         }
     }
 
-    /// A replacement changes the cell alone: readers have the old record or the new one.
-    pub(super) fn replace(&mut self, hash: Hash, existing: Cell, cell: Cell) {
+    /// A cell of the current array that the plan has found.
+    pub(super) fn slot(&self, place: Place) -> Slot<'_, P> {
+        let array = &*self.geometry.array;
+        array.slot(place.bucket, secured(array, place.bucket), place.cell)
+    }
+
+    /// A replacement changes the cell alone: readers have what was there, or what is there now.
+    pub(super) fn replace(&mut self, hash: Hash, existing: impl Name, content: impl Content) {
         let holder = prepared(self.holder(hash));
         let mut chain = prepared(Chain::at(holder, hash.bucket(holder.b())));
         loop {
             if let Some(i) = cell_in(&chain, hash.tophash(), existing) {
-                return chain.bucket().set_cell(i, cell);
+                return content.replace(chain.slot(i));
             }
             if !prepared(chain.advance()) {
                 return debug_assert!(false, "the plan has seen the existing cell");
@@ -197,21 +229,20 @@ impl<P: Pages> Table<P> {
     }
 
     /// The first empty cell of the chain, or a new overflow bucket.
-    pub(super) fn insert(&mut self, hash: Hash, cell: Cell) {
+    pub(super) fn insert(&mut self, hash: Hash, content: impl Content) {
         let array = &*self.geometry.array;
         let mut chain = prepared(Chain::at(array, hash.bucket(array.b())));
         self.counters.count = self.counters.count.saturating_add(1);
         loop {
             if let Some(i) = chain.bucket().tophash().empty().first() {
-                return show(chain.bucket(), i, hash, cell);
+                return show(chain.slot(i), hash, content);
             }
             if !prepared(chain.advance()) {
                 break;
             }
         }
         let index = self.counters.take_overflow(array.b(), hash);
-        let bucket = secured(array, index);
-        show(bucket, 0, hash, cell);
+        show(array.slot(index, secured(array, index), 0), hash, content);
         // Linked when it is filled: readers that follow the link see the entry.
         chain.bucket().set_overflow(index);
     }
@@ -229,9 +260,24 @@ impl<P: Pages> Table<P> {
 
 /// Fills an empty cell. The tophash is stored last: until then no reader looks at the cell.
 #[inline]
-fn show<P: Pages>(bucket: Bucket<'_, P>, i: usize, hash: Hash, cell: Cell) {
-    bucket.set_cell(i, cell);
-    bucket.set_tophash(bucket.tophash().with(i, hash.tophash()));
+fn show<P: Pages>(slot: Slot<'_, P>, hash: Hash, content: impl Content) {
+    content.fill(slot);
+    slot.set_tophash(hash.tophash());
+}
+
+/// The cell and the record of a key of the record layout, if they are these.
+#[inline(always)]
+pub(super) fn find_record<P: Pages, R: Records>(
+    slot: Slot<'_, P>,
+    records: &R,
+    hash: Hash,
+    key: &[u8],
+) -> Result<Option<(Cell, R::Record)>> {
+    let cell = slot.cell();
+    if !cell.may_be(hash) {
+        return Ok(None);
+    }
+    Ok(records.matching(cell.position(), key)?.map(|record| (cell, record)))
 }
 
 /// What the plan did once without a fault, on pages that stay as they are: it can't fail the second time.

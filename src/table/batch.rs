@@ -10,7 +10,8 @@ use crate::format::bucket::{CELLS, Cell, Hash, Position};
 use crate::seam::{Arrays, Pages, Records};
 
 use super::array::{Array, Chain};
-use super::assign::{Table, secured};
+use super::assign::{Table, find_record};
+use super::cells::Cells;
 use super::counters::Counters;
 use super::geometry::{Growth, Host};
 use super::grow::ClearPlan;
@@ -48,10 +49,10 @@ impl<P: Pages> Table<P> {
 
     /// Prepares to evacuate the next `at_mark` units from the evacuation mark on, which moves on behind them, and some
     /// others. Passes over those that are evacuated already.
-    pub fn prepare_evacuation<A: Arrays<Pages = P>, R: Records>(
+    pub fn prepare_evacuation<A: Arrays<Pages = P>, C: Cells>(
         &self,
         arrays: &A,
-        records: &R,
+        cells: &C,
         at_mark: u64,
         others: &[u64],
     ) -> Result<EvacuationPlan> {
@@ -66,7 +67,7 @@ impl<P: Pages> Table<P> {
             if unit >= end {
                 return Err(corrupt("the number of an old bucket", unit));
             }
-            evacuations.extend(self.plan_evacuation(records, &self.as_it_is(), old, unit)?);
+            evacuations.extend(self.plan_evacuation(cells, &self.as_it_is(), old, unit)?);
         }
         let needed = evacuations.iter().map(Evacuation::overflow_buckets).sum();
         secure_overflow(arrays, &self.geometry.array, self.counters.next_overflow, needed)?;
@@ -98,7 +99,9 @@ impl<P: Pages> Table<P> {
             let expected = "keys whose old buckets are evacuated";
             return Err(Error::corrupt("batch in the log", 0, expected, unit));
         }
-        self.locate_in_chain(records, hash, key)
+        let (place, found) = self.find_in_chain(hash, |slot| find_record(slot, records, hash, key))?;
+        let (existing, record) = found.unzip();
+        Ok((Spot { existing, place }, record))
     }
 
     /// Touches what the removal of a located key looks at beyond its cell.
@@ -140,7 +143,7 @@ impl<P: Pages> Table<P> {
     pub fn put_settled(&mut self, spot: Spot, hash: Hash, position: Position) {
         let cell = Cell::new(position, hash);
         match (spot.existing, spot.place) {
-            (Some(_), Some(place)) => secured(&self.geometry.array, place.bucket).set_cell(place.cell, cell),
+            (Some(_), Some(place)) => self.slot(place).set_cell(cell),
             _ => self.insert(hash, cell),
         }
     }

@@ -1,12 +1,14 @@
 //! The invariants of the table, checked one by one, for `verify` and for tests.
 
 use crate::error::{Detail, Error, Result};
-use crate::format::bucket::{CELLS, Cell, Hash, Tophash, TophashWord};
-use crate::seam::{Pages, Records};
+use crate::format::bucket::{CELLS, Hash, Tophash, TophashWord};
+use crate::seam::Pages;
 
 use super::array::{Array, Chain};
+use super::cells::Cells;
 use super::counters::Counters;
 use super::geometry::{Geometry, Growth, Old};
+use super::slot::Slot;
 
 /// One of the two arrays of a table that grows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,15 +45,15 @@ pub struct Fault {
     pub found: Detail,
 }
 
-/// Checks every invariant and adds what is violated to `faults`. An error is something other than damage:
-/// the system refused.
-pub fn check<P: Pages, R: Records>(
+/// Checks every invariant and adds what is violated to `faults`; how many entries could be read. An error is something other
+/// than damage: the system refused.
+pub fn check<P: Pages, C: Cells>(
     geometry: &Geometry<P>,
     counters: &Counters,
-    records: &R,
+    cells: &C,
     faults: &mut Vec<Fault>,
-) -> Result<()> {
-    let mut checker = Checker { records, faults, filled: 0 };
+) -> Result<u64> {
+    let mut checker = Checker { cells, faults, filled: 0, read: 0 };
     let array = &*geometry.array;
     let mut overflow = Overflow::new(array);
     for main in 0..array.buckets() {
@@ -69,7 +71,7 @@ pub fn check<P: Pages, R: Records>(
     let filled = checker.filled;
     checker.expect("number of entries", counters.count, filled);
     checker.counters(geometry, counters);
-    Ok(())
+    Ok(checker.read)
 }
 
 /// What a chain should be.
@@ -83,13 +85,14 @@ enum Chained {
     Evacuated { split_bit: Option<u8> },
 }
 
-struct Checker<'a, R: Records> {
-    records: &'a R,
+struct Checker<'a, C: Cells> {
+    cells: &'a C,
     faults: &'a mut Vec<Fault>,
     filled: u64,
+    read: u64,
 }
 
-impl<R: Records> Checker<'_, R> {
+impl<C: Cells> Checker<'_, C> {
     fn old_array<P: Pages>(&mut self, old: &Old<P>, counters: &Counters) -> Result<()> {
         let array = &*old.array;
         let mut overflow = Overflow::new(array);
@@ -160,11 +163,11 @@ impl<R: Records> Checker<'_, R> {
         loop {
             place.bucket = chain.index().0;
             for i in 0..CELLS {
-                let (tophash, cell) = (chain.bucket().tophash().get(i), chain.bucket().cell(i));
+                let (tophash, slot) = (chain.bucket().tophash().get(i), chain.slot(i));
                 let place = Place { cell: Some(i), ..place };
                 match should_be {
-                    Chained::Live => self.live_cell(&mut live, place, tophash, cell)?,
-                    Chained::Evacuated { split_bit } => self.mark(split_bit, place, tophash, cell),
+                    Chained::Live => self.live_cell(&mut live, place, tophash, slot)?,
+                    Chained::Evacuated { split_bit } => self.mark(split_bit, place, tophash, slot),
                     Chained::Blank => {}
                 }
             }
@@ -189,12 +192,12 @@ impl<R: Records> Checker<'_, R> {
         Ok(())
     }
 
-    fn live_cell(
+    fn live_cell<P: Pages>(
         &mut self,
-        chain: &mut LiveChain<R::Record>,
+        chain: &mut LiveChain<C::Entry>,
         place: Place,
         tophash: Tophash,
-        cell: Cell,
+        slot: Slot<'_, P>,
     ) -> Result<()> {
         if tophash.is_evacuated() {
             self.fault(Some(place), "cell of a chain not evacuated", "no mark", "an evacuation mark");
@@ -213,27 +216,28 @@ impl<R: Records> Checker<'_, R> {
             return Ok(());
         }
         self.filled += 1;
-        let record = match self.records.read(cell.position()) {
-            Ok(record) => record,
+        let entry = match self.cells.read(slot) {
+            Ok(entry) => entry,
             Err(error) => return self.damage(place, error),
         };
-        let hash = self.records.hash(&record);
+        self.read += 1;
+        let hash = self.cells.hash(&entry);
         if tophash != hash.tophash() {
             self.fault(Some(place), "tophash", u64::from(hash.tophash().0), u64::from(tophash.0));
         }
-        if !cell.may_be(hash) {
-            let low = Cell::new(cell.position(), hash).hash_low();
-            self.fault(Some(place), "low bits of the hash in a cell", low, cell.hash_low());
+        let low = hash.bucket(C::HASH_BITS as u8);
+        if C::low_hash(slot) != low {
+            self.fault(Some(place), "low bits of the hash in a cell", low, C::low_hash(slot));
         }
         if hash.bucket(chain.array_b) != chain.main {
             self.fault(Some(place), "bucket of an entry", hash.bucket(chain.array_b), chain.main);
         }
-        chain.entries.push((hash, record, place));
+        chain.entries.push((hash, entry, place));
         Ok(())
     }
 
     /// What an evacuated cell points at may be gone, so the split is checked as far as the cell knows.
-    fn mark(&mut self, split_bit: Option<u8>, place: Place, tophash: Tophash, cell: Cell) {
+    fn mark<P: Pages>(&mut self, split_bit: Option<u8>, place: Place, tophash: Tophash, slot: Slot<'_, P>) {
         let mark = u64::from(tophash.0);
         if !tophash.is_evacuated() {
             let what = "cell of an evacuated chain";
@@ -243,8 +247,8 @@ impl<R: Records> Checker<'_, R> {
             return;
         }
         let expected = match split_bit {
-            Some(b) if u32::from(b) >= Cell::HASH_BITS => return,
-            Some(b) if cell.hash_low() >> b & 1 == 1 => Tophash::EVACUATED_Y,
+            Some(b) if u32::from(b) >= C::HASH_BITS => return,
+            Some(b) if C::low_hash(slot) >> b & 1 == 1 => Tophash::EVACUATED_Y,
             _ => Tophash::EVACUATED_X,
         };
         if tophash != expected {
@@ -252,12 +256,12 @@ impl<R: Records> Checker<'_, R> {
         }
     }
 
-    fn duplicates(&mut self, mut entries: Vec<(Hash, R::Record, Place)>) {
+    fn duplicates(&mut self, mut entries: Vec<(Hash, C::Entry, Place)>) {
         entries.sort_by_key(|(hash, ..)| hash.0);
         for same_hash in entries.chunk_by(|a, b| a.0 == b.0) {
-            for (i, (_, record, _)) in same_hash.iter().enumerate() {
-                let key = self.records.key(record);
-                let again = same_hash[i + 1..].iter().find(|(_, other, _)| self.records.key(other) == key);
+            for (i, (_, entry, _)) in same_hash.iter().enumerate() {
+                let key = self.cells.key(entry);
+                let again = same_hash[i + 1..].iter().find(|(_, other, _)| self.cells.key(other) == key);
                 if let Some(&(_, _, place)) = again {
                     self.fault(Some(place), "key of an entry", "in one cell", "in two cells");
                 }

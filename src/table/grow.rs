@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{CELLS, Cell, Hash, Tophash, TophashWord};
+use crate::format::bucket::{CELLS, Hash, Tophash, TophashWord};
 use crate::seam::{Arrays, Pages};
 
 use super::array::{Array, Bucket, BucketIndex, Chain};
@@ -11,6 +11,7 @@ use super::assign::{Table, prepared, secured};
 use super::counters::Counters;
 use super::geometry::{Geometry, Growth, Host, Old};
 use super::plan::{Evacuation, Plan, Start};
+use super::slot::Slot;
 
 /// A clear that has been prepared: the fresh array.
 #[must_use = "a plan that is not carried out has changed nothing"]
@@ -39,9 +40,9 @@ impl<P: Pages> Table<P> {
 
     /// Prepares a clear: takes a fresh array of the same size (C5, D20).
     pub fn prepare_clear<A: Arrays<Pages = P>>(&mut self, arrays: &A) -> Result<ClearPlan<P>> {
-        let b = self.geometry.array.b();
-        let main = arrays.reserve(Array::<P>::main_bytes(b))?;
-        let array = Arc::new(Array::new(b, main));
+        let (b, shape) = (self.geometry.array.b(), self.geometry.array.shape());
+        let main = arrays.reserve(Array::<P>::main_bytes(shape, b))?;
+        let array = Arc::new(Array::new(shape, b, main));
         let clears = self.geometry.clears.wrapping_add(1);
         Ok(ClearPlan { geometry: Arc::new(Geometry { array, old: None, clears }) })
     }
@@ -63,7 +64,7 @@ impl<P: Pages> Table<P> {
     }
 
     /// What puts and removes have in common: the start of a growth where one is planned, and the grow work.
-    pub(super) fn begin<H: Host<Pages = P>>(&mut self, host: &H, plan: Plan<P>, hash: Hash) {
+    pub(super) fn begin<H: Host<Pages = P>, N>(&mut self, host: &H, plan: Plan<P, N>, hash: Hash) {
         debug_assert_eq!(plan.made_for, self.counters, "nothing may change between the two phases");
         if let Some(start) = plan.start {
             self.start_growth(host, start);
@@ -119,43 +120,50 @@ impl<P: Pages> Table<P> {
         };
         let mut x = Destination::new(array, evacuation.unit);
         let mut y = Destination::new(array, y_bucket);
-        each_bucket(old, evacuation, |nth, bucket| {
-            let tophash = bucket.tophash();
+        each_bucket(old, evacuation, |nth, chain| {
+            let tophash = chain.bucket().tophash();
             for i in tophash.filled() {
-                let cell = bucket.cell(i);
-                let side = if goes_to_y(old, evacuation, nth, i, cell) { &mut y } else { &mut x };
-                side.push(&mut self.counters, hash, tophash.get(i), cell);
+                let slot = chain.slot(i);
+                let side = if goes_to_y(old, evacuation, nth, i, slot) { &mut y } else { &mut x };
+                side.push(&mut self.counters, hash, tophash.get(i), slot);
             }
         });
         x.finish();
         y.finish();
         // Each head is marked first: a reader that meets a mark behind it finds the head marked too.
-        each_bucket(old, evacuation, |nth, bucket| {
-            let tophash = bucket.tophash();
+        each_bucket(old, evacuation, |nth, chain| {
+            let tophash = chain.bucket().tophash();
             let mut marks = TophashWord::splat(Tophash::EVACUATED_EMPTY);
             for i in tophash.filled() {
-                let to_y = goes_to_y(old, evacuation, nth, i, bucket.cell(i));
+                let to_y = goes_to_y(old, evacuation, nth, i, chain.slot(i));
                 let mark = if to_y { Tophash::EVACUATED_Y } else { Tophash::EVACUATED_X };
                 marks = marks.with(i, mark);
             }
-            bucket.set_tophash(marks);
+            chain.bucket().set_tophash(marks);
         });
     }
 }
 
-fn goes_to_y<P>(old: &Old<P>, evacuation: &Evacuation, nth: usize, i: usize, cell: Cell) -> bool {
+#[inline]
+fn goes_to_y<P: Pages>(
+    old: &Old<P>,
+    evacuation: &Evacuation,
+    nth: usize,
+    i: usize,
+    slot: Slot<'_, P>,
+) -> bool {
     match old.growth {
-        Growth::Double => evacuation.goes_to_y(old.array.b(), nth, i, cell),
+        Growth::Double => evacuation.goes_to_y(old.array.b(), nth, i, slot),
         Growth::SameSize | Growth::Shrink => false,
     }
 }
 
 /// All buckets of a chain, or of the two of a pair, also those behind `EMPTY_REST`: they are marked too.
-fn each_bucket<P: Pages>(old: &Old<P>, evacuation: &Evacuation, mut visit: impl FnMut(usize, Bucket<'_, P>)) {
+fn each_bucket<P: Pages>(old: &Old<P>, evacuation: &Evacuation, mut visit: impl FnMut(usize, &Chain<'_, P>)) {
     for main in old.buckets_in(evacuation.unit) {
         let mut chain = prepared(Chain::at(&old.array, main));
         for nth in 0.. {
-            visit(nth, chain.bucket());
+            visit(nth, &chain);
             if !prepared(chain.advance()) {
                 break;
             }
@@ -167,6 +175,7 @@ fn each_bucket<P: Pages>(old: &Old<P>, evacuation: &Evacuation, mut visit: impl 
 /// comes here before the old chain is marked.
 struct Destination<'a, P> {
     array: &'a Array<P>,
+    index: BucketIndex,
     bucket: Bucket<'a, P>,
     tophash: TophashWord,
     filled: usize,
@@ -175,14 +184,14 @@ struct Destination<'a, P> {
 impl<'a, P: Pages> Destination<'a, P> {
     fn new(array: &'a Array<P>, main: u64) -> Self {
         let bucket = prepared(Chain::at(array, main)).bucket();
-        Destination { array, bucket, tophash: TophashWord::default(), filled: 0 }
+        Destination { array, index: BucketIndex(main), bucket, tophash: TophashWord::default(), filled: 0 }
     }
 
-    fn push(&mut self, counters: &mut Counters, hash: Hash, tophash: Tophash, cell: Cell) {
+    fn push(&mut self, counters: &mut Counters, hash: Hash, tophash: Tophash, entry: Slot<'_, P>) {
         if self.filled == CELLS {
             self.overflow(counters.take_overflow(self.array.b(), hash));
         }
-        self.bucket.set_cell(self.filled, cell);
+        self.array.slot(self.index, self.bucket, self.filled).copy_from(entry);
         self.tophash = self.tophash.with(self.filled, tophash);
         self.filled += 1;
     }
@@ -190,7 +199,7 @@ impl<'a, P: Pages> Destination<'a, P> {
     fn overflow(&mut self, index: BucketIndex) {
         self.finish();
         self.bucket.set_overflow(index);
-        self.bucket = secured(self.array, index);
+        (self.index, self.bucket) = (index, secured(self.array, index));
         (self.tophash, self.filled) = (TophashWord::default(), 0);
     }
 

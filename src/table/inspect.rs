@@ -1,27 +1,32 @@
 //! Looking at the table as a whole, for reports.
 
 use crate::error::Result;
-use crate::format::bucket::{CELLS, Cell, Hash, TophashWord};
+use crate::format::bucket::{CELLS, Hash, TophashWord};
 use crate::seam::Pages;
 
 use super::array::{Array, Chain};
 use super::geometry::Geometry;
+use super::slot::Slot;
 
 /// One bucket of a chain, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BucketCells {
+pub struct BucketCells<T> {
     /// The bucket's number in its array.
     pub index: u64,
     /// The states and tophashes of its cells.
     pub tophash: TophashWord,
-    /// The cells. Those without a tophash or an `EVACUATED_X` or `_Y` mark mean nothing.
-    pub cells: [Cell; CELLS],
+    /// What the cells hold. Those without a tophash or an `EVACUATED_X` or `_Y` mark mean nothing.
+    pub cells: [T; CELLS],
     /// The overflow word: a bucket's number, or 0 for none.
     pub overflow: u64,
 }
 
-/// The chain of a main bucket.
-pub fn chain<P: Pages>(array: &Array<P>, main: u64) -> Result<Vec<BucketCells>> {
+/// The chain of a main bucket, with what `look` makes of its cells.
+pub fn chain<P: Pages, T>(
+    array: &Array<P>,
+    main: u64,
+    look: impl Fn(Slot<'_, P>) -> T,
+) -> Result<Vec<BucketCells<T>>> {
     let mut chain = Chain::at(array, Hash(main).bucket(array.b()))?;
     let mut buckets = Vec::new();
     loop {
@@ -29,7 +34,7 @@ pub fn chain<P: Pages>(array: &Array<P>, main: u64) -> Result<Vec<BucketCells>> 
         buckets.push(BucketCells {
             index: chain.index().0,
             tophash: bucket.tophash(),
-            cells: std::array::from_fn(|i| bucket.cell(i)),
+            cells: std::array::from_fn(|i| look(chain.slot(i))),
             overflow: bucket.overflow(),
         });
         if !chain.advance()? {

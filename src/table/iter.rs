@@ -18,10 +18,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{CELLS, Cell, Hash, Tophash};
-use crate::seam::{Pages, Records};
+use crate::format::bucket::{CELLS, Hash, Tophash};
+use crate::seam::Pages;
 
 use super::array::{Array, Bucket, BucketIndex, Chain};
+use super::cells::Cells;
 use super::geometry::{Geometry, Growth, Old};
 use super::lookup::lookup;
 
@@ -75,21 +76,21 @@ impl<P: Pages> Walk<P> {
         }
     }
 
-    /// The next entry's record; `None` at the end, and after the table was cleared. An error is yielded once,
+    /// The next entry; `None` at the end, and after the table was cleared. An error is yielded once,
     /// and the next call goes on behind it: behind the entry, or behind the chain where that is broken.
     ///
     /// `published` loads the present geometry (Acquire).
-    pub fn next<R, G>(&mut self, published: impl Fn() -> G, records: &R) -> Option<Result<R::Record>>
+    pub fn next<C, G>(&mut self, published: impl Fn() -> G, cells: &C) -> Option<Result<C::Entry>>
     where
-        R: Records,
+        C: Cells,
         G: Deref<Target = Geometry<P>>,
     {
         let current = published();
         self.ended |= current.clears != self.clears;
         while !self.ended {
             let step = match self.stand() {
-                Some(cell) => self.entry(cell, &published, records),
-                None => self.move_on(&current, records).map(|()| self.peek(&current, records)),
+                Some(cell) => self.entry(cell, &published, cells),
+                None => self.move_on(&current, cells).map(|()| self.peek(&current, cells)),
             };
             if let Some(step) = step.transpose() {
                 return Some(step);
@@ -99,18 +100,19 @@ impl<P: Pages> Walk<P> {
     }
 
     /// [`Walk::next`] as it nearly always goes: the bucket that the walk stands at has another entry, one that has not
-    /// moved. `None` where it does not, and wherever `records` can't peek; then `next` knows more.
+    /// moved. `None` where it does not, and wherever `cells` can't peek; then `next` knows more.
     #[inline]
-    pub fn peek<R: Records>(&mut self, current: &Geometry<P>, records: &R) -> Option<R::Record> {
+    pub fn peek<C: Cells>(&mut self, current: &Geometry<P>, cells: &C) -> Option<C::Entry> {
         let (at, bucket) = self.standing()?;
         let tophash = bucket.tophash().rotated_to(self.first_cell);
         let next = tophash.occupied().from(at.visited).first()?;
         if !tophash.get(next).is_filled() || at.only.is_some() || current.clears != self.clears {
             return None;
         }
-        let record = records.peek(bucket.cell((self.first_cell + next) % CELLS).position())?;
+        let slot = at.array(self).slot(at.index, bucket, (self.first_cell + next) % CELLS);
+        let entry = cells.peek(slot)?;
         self.at.as_mut()?.visited = next + 1;
-        Some(record)
+        Some(entry)
     }
 
     #[inline]
@@ -130,7 +132,7 @@ impl<P: Pages> Walk<P> {
     }
 
     /// Goes to the next bucket, or ends the walk.
-    fn move_on<R: Records>(&mut self, current: &Geometry<P>, records: &R) -> Result<()> {
+    fn move_on<C: Cells>(&mut self, current: &Geometry<P>, cells: &C) -> Result<()> {
         if let Some(at) = self.at.take() {
             self.at = self.follow(at)?;
         }
@@ -149,7 +151,7 @@ impl<P: Pages> Walk<P> {
         let main = self.main(0);
         self.begun += 1;
         let (old, chain) = self.source(current, main)?;
-        self.prefetch(current, &chain, records);
+        self.prefetch(current, &chain, cells);
         let only = old.filter(|old| old.growth == Growth::Double).map(|_| main);
         let pair = old.and_then(|old| Some((Arc::clone(&old.array), old.pair(main)?)));
         let (old, index) = (old.map(|old| Arc::clone(&old.array)), chain.index());
@@ -182,24 +184,25 @@ impl<P: Pages> Walk<P> {
         Ok((None, Chain::at(&self.array, main)?))
     }
 
-    /// Has the processor fetch the records of a bucket ahead, and of the overflow bucket behind the first one of `here`.
+    /// Has the processor fetch what the cells of a bucket ahead point at, and of the overflow bucket behind the first one of `here`.
     /// Main buckets lie side by side, and processors fetch such by themselves.
-    fn prefetch<R: Records>(&self, current: &Geometry<P>, here: &Chain<'_, P>, records: &R) {
-        let fetch = |bucket: Bucket<'_, P>| {
-            let cells = bucket.tophash().occupied().map(|i| bucket.cell(i));
-            cells.for_each(|cell| records.prefetch(cell.position()));
+    fn prefetch<C: Cells>(&self, current: &Geometry<P>, here: &Chain<'_, P>, cells: &C) {
+        let fetch = |array: &Array<P>, index, bucket: Bucket<'_, P>| {
+            bucket.tophash().occupied().for_each(|i| cells.prefetch(array.slot(index, bucket, i)));
         };
-        here.peek_next().filter(Bucket::is_touched).into_iter().for_each(fetch);
+        if let Some((index, next)) = here.peek_next().filter(|(_, next)| next.is_touched()) {
+            fetch(here.array(), index, next);
+        }
         if let Ok((_, ahead)) = self.source(current, self.main(BUCKETS_AHEAD)) {
-            fetch(ahead.bucket());
-            ahead.peek_next().into_iter().for_each(Bucket::prefetch);
+            fetch(ahead.array(), ahead.index(), ahead.bucket());
+            ahead.peek_next().into_iter().for_each(|(_, next)| next.prefetch());
         }
     }
 
     /// The entry in a cell, if there is one that counts here.
-    fn entry<R, G>(&self, i: usize, published: impl Fn() -> G, records: &R) -> Result<Option<R::Record>>
+    fn entry<C, G>(&self, i: usize, published: impl Fn() -> G, cells: &C) -> Result<Option<C::Entry>>
     where
-        R: Records,
+        C: Cells,
         G: Deref<Target = Geometry<P>>,
     {
         let Some((at, bucket)) = self.standing() else { return Ok(None) };
@@ -207,27 +210,23 @@ impl<P: Pages> Walk<P> {
         if tophash.is_empty() || tophash == Tophash::EVACUATED_EMPTY {
             return Ok(None);
         }
-        let cell = bucket.cell(i);
-        if self.cells_know_bucket() && at.skips(cell.hash_low() & (self.array.buckets() - 1)) {
+        let slot = at.array(self).slot(at.index, bucket, i);
+        let cell_knows_bucket = u32::from(self.array.b()) <= C::HASH_BITS;
+        if cell_knows_bucket && at.skips(C::low_hash(slot) & (self.array.buckets() - 1)) {
             return Ok(None);
         }
-        let record = records.read(cell.position())?;
-        if tophash.is_filled() && (at.only.is_none() || self.cells_know_bucket()) {
-            return Ok(Some(record));
+        let entry = cells.read(slot)?;
+        if tophash.is_filled() && (at.only.is_none() || cell_knows_bucket) {
+            return Ok(Some(entry));
         }
-        let hash = records.hash(&record);
+        let hash = cells.hash(&entry);
         if at.skips(hash.bucket(self.array.b())) {
             return Ok(None);
         }
         if tophash.is_filled() {
-            return Ok(Some(record));
+            return Ok(Some(entry));
         }
-        let found = lookup(published, hash, |position| records.matching(position, records.key(&record)))?;
-        Ok(found.map(|(_, record)| record))
-    }
-
-    fn cells_know_bucket(&self) -> bool {
-        u32::from(self.array.b()) <= Cell::HASH_BITS
+        lookup(published, hash, |slot| cells.find(slot, hash, cells.key(&entry)))
     }
 
     /// Goes on to the overflow bucket; `None` at the end of the chain.

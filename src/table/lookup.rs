@@ -3,11 +3,12 @@
 use std::ops::Deref;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{Cell, Hash, Position};
+use crate::format::bucket::{Hash, Position};
 use crate::seam::Pages;
 
-use super::array::{Array, Bucket, Chain};
+use super::array::{Array, BucketIndex, Chain};
 use super::geometry::Geometry;
+use super::slot::Slot;
 
 /// What a walk in one geometry came to.
 pub enum Found<T> {
@@ -22,30 +23,30 @@ pub enum Found<T> {
 /// Looks for the key in the table as it is published now; starts again where the writer got ahead of it.
 ///
 /// `published` loads the present geometry (Acquire). It is called once, and again after each growth that
-/// overtakes the walk. `matching` reads the record at a position, and makes something of it if the key is its key.
+/// overtakes the walk. `find` looks at a cell whose tophash is the key's, and makes something of it if the key is its key.
 #[inline]
 pub fn lookup<P, G, T>(
     published: impl Fn() -> G,
     hash: Hash,
-    matching: impl Fn(Position) -> Result<Option<T>>,
-) -> Result<Option<(Cell, T)>>
+    mut find: impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
+) -> Result<Option<T>>
 where
     P: Pages,
     G: Deref<Target = Geometry<P>>,
 {
     let geometry = published();
     if geometry.old.is_none() {
-        match search(&geometry.array, hash, &matching)? {
+        match search(&geometry.array, hash, &mut find)? {
             Found::Hit(hit) => return Ok(Some(hit)),
             Found::Miss => return Ok(None),
             Found::Moved => {}
         }
     }
-    lookup_in_growth(published, geometry, hash, matching)
+    lookup_in_growth(published, geometry, hash, find)
 }
 
 /// [`lookup`] as it nearly always goes: the table is not growing, and the first bucket of the chain decides. `None` where
-/// it does not, and for whatever `matching` answers with `None`; then [`lookup`] knows more.
+/// it does not, and for whatever `find` answers with `None`; then [`lookup`] knows more.
 ///
 /// Nothing here can fail, so that it becomes a short part of its caller: few enough instructions between one cache miss
 /// and the next that the processor starts on the following lookup while it waits.
@@ -53,20 +54,18 @@ where
 pub fn peek<P: Pages, T>(
     geometry: &Geometry<P>,
     hash: Hash,
-    matching: impl Fn(Position) -> Option<Option<T>>,
+    mut find: impl FnMut(Slot<'_, P>) -> Option<Option<T>>,
 ) -> Option<Option<T>> {
     if geometry.old.is_some() {
         return None;
     }
-    let bucket = geometry.array.head(hash)?;
+    let array = &*geometry.array;
+    let (index, bucket) = (BucketIndex(hash.bucket(array.b())), array.head(hash)?);
     let tophash = bucket.tophash();
     for i in tophash.matching(hash.tophash()) {
-        let cell = bucket.cell(i);
-        if cell.may_be(hash) {
-            match matching(cell.position()) {
-                Some(None) => {}
-                decided => return decided,
-            }
+        match find(array.slot(index, bucket, i)) {
+            Some(None) => {}
+            decided => return decided,
         }
     }
     let alone = tophash.ends_chain() || bucket.overflow() == 0;
@@ -80,7 +79,7 @@ pub fn prefetch<P: Pages>(geometry: &Geometry<P>, hash: Hash) {
     geometry.arrays().for_each(|array| array.prefetch(hash));
 }
 
-/// Tells `each` record that a lookup of a key will compare, as far as the first bucket of its chain says.
+/// Tells `each` record that a lookup of a key will compare, as far as the first bucket of its chain says; in the record layout.
 #[inline]
 pub fn foresee<P: Pages>(geometry: &Geometry<P>, hash: Hash, each: impl Fn(Position)) {
     for bucket in geometry.arrays().filter_map(|array| array.head(hash)) {
@@ -96,14 +95,14 @@ fn lookup_in_growth<P, G, T>(
     published: impl Fn() -> G,
     mut geometry: G,
     hash: Hash,
-    matching: impl Fn(Position) -> Result<Option<T>>,
-) -> Result<Option<(Cell, T)>>
+    mut find_in: impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
+) -> Result<Option<T>>
 where
     P: Pages,
     G: Deref<Target = Geometry<P>>,
 {
     loop {
-        match find(&geometry, hash, &matching)? {
+        match find(&geometry, hash, &mut find_in)? {
             Found::Hit(hit) => return Ok(Some(hit)),
             Found::Miss => return Ok(None),
             Found::Moved => {
@@ -122,16 +121,16 @@ where
 pub fn find<P: Pages, T>(
     geometry: &Geometry<P>,
     hash: Hash,
-    matching: &impl Fn(Position) -> Result<Option<T>>,
-) -> Result<Found<(Cell, T)>> {
+    find: &mut impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
+) -> Result<Found<T>> {
     if let Some(old) = &geometry.old {
-        match search(&old.array, hash, matching)? {
+        match search(&old.array, hash, find)? {
             // Everything has moved to the current array, and whoever sees a mark sees it there.
             Found::Moved => confirm_evacuated(&old.array, hash)?,
             found => return Ok(found),
         }
     }
-    search(&geometry.array, hash, matching)
+    search(&geometry.array, hash, find)
 }
 
 /// Walks the key's chain in one array; `Moved` at the first mark.
@@ -139,12 +138,12 @@ pub fn find<P: Pages, T>(
 fn search<P: Pages, T>(
     array: &Array<P>,
     hash: Hash,
-    matching: &impl Fn(Position) -> Result<Option<T>>,
-) -> Result<Found<(Cell, T)>> {
+    find: &mut impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
+) -> Result<Found<T>> {
     let chain = Chain::at(array, hash.bucket(array.b()))?;
-    match search_bucket(chain.bucket(), hash, matching)? {
+    match search_bucket(&chain, hash, find)? {
         Some(found) => Ok(found),
-        None => search_behind(chain, hash, matching),
+        None => search_behind(chain, hash, find),
     }
 }
 
@@ -153,10 +152,10 @@ fn search<P: Pages, T>(
 fn search_behind<P: Pages, T>(
     mut chain: Chain<'_, P>,
     hash: Hash,
-    matching: &impl Fn(Position) -> Result<Option<T>>,
-) -> Result<Found<(Cell, T)>> {
+    find: &mut impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
+) -> Result<Found<T>> {
     while chain.advance()? {
-        if let Some(found) = search_bucket(chain.bucket(), hash, matching)? {
+        if let Some(found) = search_bucket(&chain, hash, find)? {
             return Ok(found);
         }
     }
@@ -166,18 +165,14 @@ fn search_behind<P: Pages, T>(
 /// Searches one bucket; `None` where the walk goes on.
 #[inline]
 fn search_bucket<P: Pages, T>(
-    bucket: Bucket<'_, P>,
+    chain: &Chain<'_, P>,
     hash: Hash,
-    matching: &impl Fn(Position) -> Result<Option<T>>,
-) -> Result<Option<Found<(Cell, T)>>> {
-    let tophash = bucket.tophash();
+    find: &mut impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
+) -> Result<Option<Found<T>>> {
+    let tophash = chain.bucket().tophash();
     for i in tophash.matching(hash.tophash()) {
-        let cell = bucket.cell(i);
-        // The cell's 24 bits of hash spare the record of a false match its cache miss.
-        if cell.may_be(hash)
-            && let Some(found) = matching(cell.position())?
-        {
-            return Ok(Some(Found::Hit((cell, found))));
+        if let Some(found) = find(chain.slot(i))? {
+            return Ok(Some(Found::Hit(found)));
         }
     }
     // The marks of a bucket are set all at once: one that has an entry left has none.

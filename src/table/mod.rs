@@ -67,6 +67,7 @@
 mod array;
 mod assign;
 mod batch;
+mod cells;
 mod check;
 mod counters;
 mod geometry;
@@ -78,6 +79,8 @@ mod lookup;
 mod plan;
 mod relocate;
 mod remove;
+mod sequence;
+mod slot;
 mod warm;
 
 #[cfg(test)]
@@ -89,6 +92,7 @@ mod tests;
 pub use array::BucketIndex;
 pub use array::{Array, MAX_B};
 pub use assign::{NextArray, Table};
+pub use cells::{Cells, InlineCells, InlineEntry, InlineKey, InlinePut, Name, in_record};
 #[cfg(test)]
 pub use check::Fault;
 pub use check::{WhichArray, check};
@@ -100,3 +104,4 @@ pub use inspect::{BucketCells, Shape, chain, shape};
 pub use iter::Walk;
 pub use lookup::{foresee, lookup, peek, prefetch};
 pub use plan::{Plan, Spot, Trigger};
+pub use slot::Slot;

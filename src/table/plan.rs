@@ -9,12 +9,14 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::bucket::{CELLS, Cell, Hash, Tophash, TophashWord};
 use crate::mutants::{Mutant, kept};
-use crate::seam::{Arrays, Pages, Records};
+use crate::seam::{Arrays, Pages};
 
 use super::array::{Array, BucketIndex, Chain};
 use super::assign::Table;
+use super::cells::{Cells, Name};
 use super::counters::Counters;
 use super::geometry::{Geometry, Growth, Host, Old};
+use super::slot::Slot;
 
 /// Who decides that a growth begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,17 +28,24 @@ pub enum Trigger {
     Replay,
 }
 
-/// What [`Table::locate`] found out about a key; good until the table changes.
-#[derive(Clone, Copy, Default)]
-pub struct Spot {
+/// What [`Table::locate`] found out about a key; good until the table changes. `N` is what tells its cell from others: in the
+/// record layout the cell itself.
+#[derive(Clone, Copy)]
+pub struct Spot<N = Cell> {
     /// The key's cell, if it has one.
-    pub(super) existing: Option<Cell>,
+    pub(super) existing: Option<N>,
     /// Where that cell is, or the first empty one of the chain. None where the chain is full, or where grow work may
     /// move it before it is used.
     pub(super) place: Option<Place>,
 }
 
-impl Spot {
+impl<N> Default for Spot<N> {
+    fn default() -> Self {
+        Spot { existing: None, place: None }
+    }
+}
+
+impl<N> Spot<N> {
     /// Whether the key has a cell.
     pub fn is_taken(&self) -> bool {
         self.existing.is_some()
@@ -57,15 +66,15 @@ pub(super) struct Place {
 
 /// A change that has been prepared and can't fail any more.
 #[must_use = "a plan that is not carried out has changed nothing"]
-pub struct Plan<P> {
+pub struct Plan<P, N = Cell> {
     pub(super) start: Option<Start<P>>,
     pub(super) work: Option<GrowWork>,
-    pub(super) spot: Spot,
+    pub(super) spot: Spot<N>,
     /// The table the plan was made for; carrying it out asserts that it is still the same.
     pub(super) made_for: Counters,
 }
 
-impl<P> Plan<P> {
+impl<P, N> Plan<P, N> {
     /// The growth that the change begins with; to be logged before it.
     pub fn growth(&self) -> Option<Growth> {
         self.start.as_ref().map(|start| start.growth)
@@ -103,8 +112,14 @@ pub(super) struct Evacuation {
     pub(super) unit: u64,
     entries: u64,
     /// Where the table doubles: for each bucket of the chain the cells that go to the second half of the new array, one bit each;
-    /// empty where the cells know it themselves.
-    splits: Vec<u8>,
+    /// none where the cells know it themselves.
+    splits: Option<Splits>,
+}
+
+/// One byte for each bucket of a chain. Few chains have more than one, and take no memory for it.
+struct Splits {
+    first: u8,
+    others: Vec<u8>,
 }
 
 impl Evacuation {
@@ -117,10 +132,20 @@ impl Evacuation {
 
     /// Whether an entry goes to the second half of an array twice the size of the old one of 2^b buckets:
     /// cell `i` of the chain's bucket number `nth`.
-    pub(super) fn goes_to_y(&self, b: u8, nth: usize, i: usize, cell: Cell) -> bool {
-        match self.splits.get(nth) {
-            Some(split) => split >> i & 1 == 1,
-            None => cell.hash_low() >> b & 1 == 1,
+    #[inline]
+    pub(super) fn goes_to_y<P: Pages>(&self, b: u8, nth: usize, i: usize, slot: Slot<'_, P>) -> bool {
+        match &self.splits {
+            Some(splits) => splits.bucket(nth) >> i & 1 == 1,
+            None => slot.cell().hash_low() >> b & 1 == 1,
+        }
+    }
+}
+
+impl Splits {
+    fn bucket(&self, nth: usize) -> u8 {
+        match nth.checked_sub(1) {
+            None => self.first,
+            Some(other) => self.others.get(other).copied().unwrap_or(0),
         }
     }
 }
@@ -137,14 +162,14 @@ impl<P: Pages> Table<P> {
     /// Prepares to put a key; `spot` is what [`locate`](Table::locate) found.
     ///
     /// A growth that is due but for which there is no space is put off, not fatal (D18).
-    pub fn prepare_put<H: Host<Pages = P>, R: Records>(
+    pub fn prepare_put<H: Host<Pages = P>, C: Cells, N: Name>(
         &mut self,
         host: &H,
-        records: &R,
+        cells: &C,
         hash: Hash,
-        spot: Spot,
+        spot: Spot<N>,
         trigger: Trigger,
-    ) -> Result<Plan<P>> {
+    ) -> Result<Plan<P, N>> {
         let due = match (spot.existing, trigger) {
             (None, Trigger::Live) if !self.growing() => {
                 self.load_factor.growth_due(&self.counters, self.geometry.array.b())
@@ -154,7 +179,7 @@ impl<P: Pages> Table<P> {
         if let Some(growth) = due {
             let start = self.reserve_growth(host, growth);
             let spot = Spot { place: None, ..spot };
-            match start.and_then(|start| self.plan(host, records, hash, spot, Some(start))) {
+            match start.and_then(|start| self.plan(host, cells, hash, spot, Some(start))) {
                 Err(Error::NoSpace { .. }) if kept(Mutant::GrowthPutOff) => {}
                 plan => return plan,
             }
@@ -163,7 +188,7 @@ impl<P: Pages> Table<P> {
             // The walk that found the place has touched all that it needs, and nothing moves.
             return Ok(Plan { start: None, work: None, spot, made_for: self.counters });
         }
-        self.plan(host, records, hash, spot, None)
+        self.plan(host, cells, hash, spot, None)
     }
 
     /// Prepares to remove the key that [`locate`](Table::locate) found. A removal that leaves less than an eighth of the
@@ -173,22 +198,22 @@ impl<P: Pages> Table<P> {
     /// Shrinking and growing don't take turns: a shrink begins with less than a quarter of what the smaller array takes
     /// before it doubles, 2^b * L of them for a load factor L. It ends within 2^b operations, each of which evacuates a
     /// pair and adds one entry at most, so with less than 2^b * (L/4 + 1): half of the maximum for L = 4, less for others.
-    pub fn prepare_remove<H: Host<Pages = P>, R: Records>(
+    pub fn prepare_remove<H: Host<Pages = P>, C: Cells, N: Name>(
         &mut self,
         host: &H,
-        records: &R,
+        cells: &C,
         hash: Hash,
-        spot: Spot,
+        spot: Spot<N>,
         trigger: Trigger,
-    ) -> Result<Plan<P>> {
+    ) -> Result<Plan<P, N>> {
         if trigger == Trigger::Live && self.shrink_due() {
             let start = self.reserve_growth(host, Growth::Shrink);
-            match start.and_then(|start| self.plan(host, records, hash, spot, Some(start))) {
+            match start.and_then(|start| self.plan(host, cells, hash, spot, Some(start))) {
                 Err(Error::NoSpace { .. }) if kept(Mutant::ShrinkPutOff) => {}
                 plan => return plan,
             }
         }
-        self.plan(host, records, hash, spot, None)
+        self.plan(host, cells, hash, spot, None)
     }
 
     /// Reserves the array that a growth needs.
@@ -198,23 +223,23 @@ impl<P: Pages> Table<P> {
             let expected = "a growth that its size allows";
             return Err(Error::corrupt("size of the array (B)", 0, expected, u64::from(old.b())));
         };
-        let main = arrays.reserve(Array::<P>::main_bytes(b))?;
+        let main = arrays.reserve(Array::<P>::main_bytes(old.shape(), b))?;
         let geometry = Geometry {
-            array: Arc::new(Array::new(b, main)),
+            array: Arc::new(Array::new(old.shape(), b, main)),
             old: Some(Old { array: old, growth }),
             clears: self.geometry.clears,
         };
         Ok(Start { growth, geometry: Arc::new(geometry) })
     }
 
-    fn plan<H: Host<Pages = P>, R: Records>(
+    fn plan<H: Host<Pages = P>, C: Cells, N: Name>(
         &self,
         host: &H,
-        records: &R,
+        cells: &C,
         hash: Hash,
-        spot: Spot,
+        spot: Spot<N>,
         start: Option<Start<P>>,
-    ) -> Result<Plan<P>> {
+    ) -> Result<Plan<P, N>> {
         let ahead = match &start {
             Some(start) => Ahead {
                 geometry: &start.geometry,
@@ -228,7 +253,7 @@ impl<P: Pages> Table<P> {
         let mut needed = 0;
         let mut holder = array;
         if let Some(old) = &ahead.geometry.old {
-            let planned = self.plan_grow_work(records, &ahead, old, hash)?;
+            let planned = self.plan_grow_work(cells, &ahead, old, hash)?;
             needed += planned.overflow_buckets();
             if planned.evacuates(old.unit_of(hash.0)) {
                 holder = &old.array;
@@ -236,7 +261,7 @@ impl<P: Pages> Table<P> {
             work = Some(planned);
         }
         match spot.existing {
-            Some(cell) => expect_cell(holder, hash, cell)?,
+            Some(name) => expect_cell(holder, hash, name)?,
             // How full an evacuated bucket will be is not known before it is.
             None => needed += u64::from(!std::ptr::eq(holder, array) || !has_room(array, hash)?),
         }
@@ -254,22 +279,22 @@ impl<P: Pages> Table<P> {
     }
 
     /// Go's `growWork` with nothing moved yet: what it will evacuate, and how far the mark gets.
-    fn plan_grow_work<R: Records>(
+    fn plan_grow_work<C: Cells>(
         &self,
-        records: &R,
+        cells: &C,
         ahead: &Ahead<'_, P>,
         old: &Old<P>,
         hash: Hash,
     ) -> Result<GrowWork> {
         let own = old.unit_of(hash.0);
         let mut work = GrowWork { nevacuate: ahead.nevacuate, ..GrowWork::default() };
-        work.evacuations[0] = self.plan_evacuation(records, ahead, old, own)?;
+        work.evacuations[0] = self.plan_evacuation(cells, ahead, old, own)?;
         if own == work.nevacuate {
             work.nevacuate = advance_mark(old, &work)?;
         }
         if work.nevacuate < old.units() {
             if !work.evacuates(work.nevacuate) {
-                work.evacuations[1] = self.plan_evacuation(records, ahead, old, work.nevacuate)?;
+                work.evacuations[1] = self.plan_evacuation(cells, ahead, old, work.nevacuate)?;
             }
             work.nevacuate = advance_mark(old, &work)?;
         }
@@ -277,9 +302,9 @@ impl<P: Pages> Table<P> {
     }
 
     /// `None` when the unit is evacuated already.
-    pub(super) fn plan_evacuation<R: Records>(
+    pub(super) fn plan_evacuation<C: Cells>(
         &self,
-        records: &R,
+        cells: &C,
         ahead: &Ahead<'_, P>,
         old: &Old<P>,
         unit: u64,
@@ -291,12 +316,17 @@ impl<P: Pages> Table<P> {
         if old.growth == Growth::Double {
             expect_blank(array, BucketIndex(unit + old.array.buckets()))?;
         }
-        let split_by_record = old.growth == Growth::Double && u32::from(old.array.b()) >= self.split_bits;
-        let mut evacuation = Evacuation { unit, entries: 0, splits: Vec::new() };
+        let known_bits = self.split_bits.min(C::HASH_BITS);
+        let split_by_key = old.growth == Growth::Double && u32::from(old.array.b()) >= known_bits;
+        let mut evacuation = Evacuation { unit, entries: 0, splits: None };
         loop {
             evacuation.entries += entries_in(&chain)?;
-            if split_by_record {
-                evacuation.splits.push(split(records, &chain, old.array.b())?);
+            if split_by_key {
+                let cells = split(cells, &chain, old.array.b())?;
+                match &mut evacuation.splits {
+                    None => evacuation.splits = Some(Splits { first: cells, others: Vec::new() }),
+                    Some(splits) => splits.others.push(cells),
+                }
             }
             if !chain.advance()? {
                 let Some(main) = pair.take() else { return Ok(Some(evacuation)) };
@@ -316,14 +346,14 @@ fn entries_in<P: Pages>(chain: &Chain<'_, P>) -> Result<u64> {
     Ok(bucket.tophash().occupied().count() as u64)
 }
 
-/// The cells of a bucket whose keys' hashes have bit `b` set, by their records.
-fn split<P: Pages, R: Records>(records: &R, chain: &Chain<'_, P>, b: u8) -> Result<u8> {
-    let mut cells = 0;
+/// The cells of a bucket whose keys' hashes have bit `b` set, by their keys.
+fn split<P: Pages, C: Cells>(cells: &C, chain: &Chain<'_, P>, b: u8) -> Result<u8> {
+    let mut split = 0;
     for i in chain.bucket().tophash().filled() {
-        let record = records.read(chain.bucket().cell(i).position())?;
-        cells |= u8::from(records.hash(&record).0 >> b & 1 == 1) << i;
+        let hash = cells.hash_at(chain.slot(i))?;
+        split |= u8::from(hash.0 >> b & 1 == 1) << i;
     }
-    Ok(cells)
+    Ok(split)
 }
 
 /// Moves the evacuation mark by one, and on over at most 1024 units that are evacuated already or will
@@ -349,10 +379,10 @@ fn expect_blank<P: Pages>(array: &Array<P>, index: BucketIndex) -> Result<()> {
 }
 
 /// Touches the key's chain up to its cell and, where a removal looks there, the bucket behind.
-pub(super) fn expect_cell<P: Pages>(array: &Array<P>, hash: Hash, cell: Cell) -> Result<()> {
+pub(super) fn expect_cell<P: Pages>(array: &Array<P>, hash: Hash, name: impl Name) -> Result<()> {
     let mut chain = Chain::at(array, hash.bucket(array.b()))?;
     loop {
-        if let Some(i) = cell_in(&chain, hash.tophash(), cell) {
+        if let Some(i) = cell_in(&chain, hash.tophash(), name) {
             if i == CELLS - 1 {
                 chain.advance()?;
             }
@@ -360,7 +390,7 @@ pub(super) fn expect_cell<P: Pages>(array: &Array<P>, hash: Hash, cell: Cell) ->
         }
         if !chain.advance()? {
             let expected = "the cell that was found there";
-            return Err(Error::corrupt("bucket's chain", chain.bucket().offset(), expected, cell.0));
+            return Err(Error::corrupt("bucket's chain", chain.bucket().offset(), expected, "other cells"));
         }
     }
 }
@@ -378,9 +408,9 @@ fn has_room<P: Pages>(array: &Array<P>, hash: Hash) -> Result<bool> {
     }
 }
 
-/// Where in this bucket of the chain the cell is. Positions are unique, so the word names the entry.
-pub(super) fn cell_in<P: Pages>(chain: &Chain<'_, P>, tophash: Tophash, cell: Cell) -> Option<usize> {
-    chain.bucket().tophash().matching(tophash).find(|&i| chain.bucket().cell(i) == cell)
+/// Where in this bucket of the chain the cell is.
+pub(super) fn cell_in<P: Pages>(chain: &Chain<'_, P>, tophash: Tophash, name: impl Name) -> Option<usize> {
+    chain.bucket().tophash().matching(tophash).find(|&i| name.is_at(chain.slot(i)))
 }
 
 /// Makes sure that the next `needed` overflow buckets exist and are blank.

@@ -1,17 +1,18 @@
 //! Phase two of a removal.
 
-use crate::format::bucket::{CELLS, Cell, Hash, Tophash};
+use crate::format::bucket::{CELLS, Hash, Tophash};
 use crate::seam::Pages;
 
 use super::array::{Array, BucketIndex, Chain};
 use super::assign::{Table, prepared, secured};
+use super::cells::Name;
 use super::geometry::Host;
 use super::plan::{Plan, cell_in};
 
 impl<P: Pages> Table<P> {
     /// Carries out a removal: does the grow work, then empties the cell. Only tophash words change, so a
     /// reader that has just found the entry still reads a whole cell (C4).
-    pub fn remove<H: Host<Pages = P>>(&mut self, host: &H, plan: Plan<P>, hash: Hash) {
+    pub fn remove<H: Host<Pages = P>, N: Name>(&mut self, host: &H, plan: Plan<P, N>, hash: Hash) {
         let Some(existing) = plan.spot.existing else {
             return debug_assert!(false, "a removal is prepared for a key that was found");
         };
@@ -20,7 +21,7 @@ impl<P: Pages> Table<P> {
     }
 
     /// Empties a cell of the current array.
-    pub(super) fn empty(&mut self, hash: Hash, existing: Cell) {
+    pub(super) fn empty(&mut self, hash: Hash, existing: impl Name) {
         let array = &*self.geometry.array;
         let mut chain = prepared(Chain::at(array, hash.bucket(array.b())));
         self.passed.clear();

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use crate::format::bucket::{CELLS, Hash};
+use crate::format::bucket::Hash;
 use crate::seam::Pages;
 
 use super::array::{Array, Chain};
@@ -28,9 +28,10 @@ impl<P: Pages> Table<P> {
     }
 }
 
-/// A bucket is 80 bytes: its first word and its last cell lie in all cache lines that it has.
+/// A bucket of the record layout is 80 bytes: its first word and its last lie in all cache lines that it has. One of the inline
+/// layout has more, and which of them is wanted is known when its tophashes are there.
 fn warm_bucket<P: Pages>(array: &Array<P>, bucket: u64) {
     if let Ok(chain) = Chain::at(array, bucket) {
-        black_box((chain.bucket().tophash(), chain.bucket().cell(CELLS - 1)));
+        black_box((chain.bucket().tophash(), chain.bucket().overflow()));
     }
 }

@@ -3,7 +3,8 @@
 use crate::file::log::segment::Segment;
 use crate::file::pages::IndexPages;
 use crate::format::PAGE_BYTES;
-use crate::format::bucket::{BUCKET_BYTES, CELLS};
+use crate::format::bucket::CELLS;
+use crate::format::schema::Schema;
 use crate::table::{BucketCells, Counters, Geometry, Shape};
 
 pub use crate::format::bucket::Tophash;
@@ -32,7 +33,7 @@ pub struct Stats {
     pub max_load_factor: f64,
     /// How many of a hundred buckets have an overflow bucket.
     pub overflow_percent: f64,
-    /// Bytes of buckets per entry beyond the 8 bytes of its cell.
+    /// Bytes of buckets per entry beyond what its cell holds: key and value, or 8 bytes in the record layout.
     pub bytes_per_entry: f64,
     /// Entries to look at on average to find a key that is there.
     pub hit_probe: f64,
@@ -118,6 +119,8 @@ pub struct Info {
     pub file_id: [u8; 16],
     /// The name of the hash function.
     pub hash: &'static str,
+    /// What the keys and the values are.
+    pub schema: Schema,
     /// Hundredths of entries per bucket at which the table doubles.
     pub load_factor: u16,
     /// Sequence number of the header.
@@ -182,7 +185,9 @@ pub struct CellView {
     pub key: Option<Vec<u8>>,
     /// Bytes in its value.
     pub value_bytes: Option<u64>,
-    /// File offset of its record.
+    /// The value, where the cell itself holds it: in the inline layout.
+    pub value: Option<Vec<u8>>,
+    /// File offset of its record, in the record layout.
     pub record_offset: Option<u64>,
 }
 
@@ -235,8 +240,9 @@ pub(crate) fn stats(
     });
     let overflow_buckets = shape.overflow_buckets + shape.old_overflow_buckets;
     let count = counters.count;
-    let bucket_bytes = (growth.buckets + overflow_buckets) * BUCKET_BYTES;
-    let cell_bytes = count * (BUCKET_BYTES - 16) / CELLS as u64;
+    let shape_of_buckets = geometry.array.shape();
+    let bucket_bytes = (growth.buckets + overflow_buckets) * shape_of_buckets.bytes();
+    let cell_bytes = count * shape_of_buckets.entry_bytes();
     let per_entry = |bytes: u64| if count == 0 { 0.0 } else { bytes as f64 / count as f64 };
     Stats {
         count,
@@ -325,22 +331,18 @@ pub(crate) fn extents(
     extents
 }
 
-/// A chain with what its cells point at; `read` reads the key and the value's length of a record.
-pub(crate) fn bucket(
-    index: u64,
-    chain: Vec<BucketCells>,
-    read: impl Fn(crate::format::bucket::Position) -> Option<(Vec<u8>, u64)>,
-) -> Bucket {
+/// A chain with what its cells hold; `view` looks at one that holds something.
+pub(crate) fn bucket<T>(index: u64, chain: Vec<BucketCells<T>>, view: impl Fn(u8, &T) -> CellView) -> Bucket {
     let links = chain.into_iter().map(|bucket| ChainLink {
         index: bucket.index,
         cells: std::array::from_fn(|i| {
             let tophash = bucket.tophash.get(i);
             let holds =
                 tophash.is_filled() || [Tophash::EVACUATED_X, Tophash::EVACUATED_Y].contains(&tophash);
-            let position = holds.then(|| bucket.cells[i].position());
-            let (key, value_bytes) = position.and_then(&read).unzip();
-            let record_offset = position.map(crate::format::bucket::Position::offset);
-            CellView { tophash: tophash.0, key, value_bytes, record_offset }
+            match holds {
+                true => view(tophash.0, &bucket.cells[i]),
+                false => CellView { tophash: tophash.0, ..CellView::default() },
+            }
         }),
     });
     Bucket { index, chain: links.collect() }

@@ -15,7 +15,7 @@ use crate::file::region::{Appender, RecordMemory, Region};
 use crate::file::space::Space;
 use crate::file::sums::{Sums, SumsSource};
 use crate::file::sync::Syncer;
-use crate::format::bucket::Position;
+use crate::format::bucket::{Position, Shape};
 use crate::format::catalog::{ArrayRole, Catalog, IndexExtent, MAX_CATALOG_BYTES, SegmentExtent, sums_bytes};
 use crate::format::header::{Header, Pointer};
 use crate::format::journal::{self, Entry};
@@ -308,7 +308,8 @@ impl Reader {
         pages: impl Fn(&IndexExtent) -> Result<P>,
     ) -> Result<Geometry<P>> {
         let hmap = &self.header.hmap;
-        let array = |role, offset, b, chunks| map_array(catalog, &pages, role, offset, b, chunks);
+        let shape = self.header.identity.schema.layout.shape();
+        let array = |role, offset, b, chunks| map_array(catalog, &pages, role, offset, (shape, b), chunks);
         let growing = hmap.oldbuckets != 0;
         let current = array(ArrayRole::Current, hmap.buckets, hmap.b, hmap.overflow)?;
         let old = if growing {
@@ -397,7 +398,7 @@ fn map_array<P>(
     pages: &impl Fn(&IndexExtent) -> Result<P>,
     role: ArrayRole,
     offset: u64,
-    b: u8,
+    (shape, b): (Shape, u8),
     chunks: u64,
 ) -> Result<Array<P>> {
     let part = |part: u64, bytes: u64| {
@@ -407,12 +408,12 @@ fn map_array<P>(
             extent.ok_or_else(|| Error::corrupt("bucket array", offset, "an extent of its size", bytes))?;
         pages(extent)
     };
-    let main = part(0, Array::<P>::main_bytes(b))?;
+    let main = part(0, Array::<P>::main_bytes(shape, b))?;
     if chunks > catalog.index.len() as u64 {
         return Err(Error::corrupt("overflow chunks", offset, catalog.index.len() as u64, chunks));
     }
     let chunks: Vec<_> = (0..chunks)
-        .map(|chunk| part(chunk + 1, Array::<P>::chunk_bytes(b, chunk as usize)))
+        .map(|chunk| part(chunk + 1, Array::<P>::chunk_bytes(shape, b, chunk as usize)))
         .collect::<Result<_>>()?;
-    Array::with_chunks(b, main, chunks)
+    Array::with_chunks(shape, b, main, chunks)
 }

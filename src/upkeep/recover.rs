@@ -127,6 +127,7 @@ pub(crate) fn recover(
         host: ReplayHost(ArraySpace::new(Arc::clone(media), reader.space.clone(), Arc::clone(&reader.pager))),
         domain: Arc::clone(&domain),
         hasher: KeyHasher::new(hash_kind, &header.identity.hash0),
+        layout: header.identity.schema.layout,
         log: Arc::clone(&log),
         table: Table::from_parts(geometry, counters(&header), load_factor)?,
         bytes: 0,

@@ -9,11 +9,12 @@ use crate::file::log::chain::{Chain, ChainRecord};
 use crate::file::log::segment::Segment;
 use crate::file::log::{Log, RecordRef};
 use crate::file::pages::IndexPages;
-use crate::format::bucket::{Hash, Position};
+use crate::format::bucket::{Cell, Hash, Position};
 use crate::format::record::{EvacuateValue, GROW_DOUBLE, GROW_SAME_SIZE, GROW_SHRINK, Kind};
+use crate::format::schema::{Layout, MAX_INLINE_BYTES};
 use crate::mutants::{Mutant, kept};
 use crate::seam::Arrays;
-use crate::table::{Geometry, Growth, Host, KeyHasher, Table, Trigger};
+use crate::table::{Geometry, Growth, Host, InlineCells, InlinePut, KeyHasher, Table, Trigger};
 use crate::upkeep::records::PinnedRecords;
 
 /// Records whose buckets are loaded ahead together.
@@ -24,6 +25,7 @@ pub(super) struct Replay {
     pub(super) host: ReplayHost,
     pub(super) domain: Arc<Domain>,
     pub(super) hasher: KeyHasher,
+    pub(super) layout: Layout,
     pub(super) log: Arc<Log>,
     pub(super) table: Table<IndexPages>,
     pub(super) bytes: u64,
@@ -74,7 +76,14 @@ impl Replay {
         let bytes = segment.record(offset)?;
         let key = bytes.key().as_slice();
         let settled = record.in_batch && kept(Mutant::BatchDoesNoGrowthWork);
+        let inline = matches!(self.layout, Layout::Inline { .. });
         match frame.kind {
+            Kind::Put if inline => self.put_inline(offset, hash, key, bytes.value()?.as_slice()),
+            Kind::Remove if inline => self.remove_inline(offset, hash, key),
+            Kind::Move | Kind::Batch if inline => {
+                let expected = "puts and removals, since cells hold the entries";
+                Err(Error::corrupt("record of the log", offset, expected, frame.kind as u64))
+            }
             Kind::Put if settled => self.put_settled(pin, segment, record, hash, key),
             Kind::Remove if settled => self.remove_settled(pin, offset, hash, key),
             Kind::Put => self.put(pin, segment, record, hash, key),
@@ -109,10 +118,16 @@ impl Replay {
                 if !kept(Mutant::EvacuationReplayed) {
                     return Ok(());
                 }
-                let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
-                let plan =
-                    self.table.prepare_evacuation(&self.host, &records, value.at_mark, &value.buckets)?;
-                self.table.evacuate_planned(&self.host, plan);
+                let (table, host, at_mark, buckets) =
+                    (&mut self.table, &self.host, value.at_mark, &value.buckets);
+                let plan = if inline {
+                    let cells = InlineCells::of(self.layout, &self.hasher);
+                    table.prepare_evacuation(host, &cells, at_mark, buckets)?
+                } else {
+                    let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
+                    table.prepare_evacuation(host, &records, at_mark, buckets)?
+                };
+                table.evacuate_planned(host, plan);
                 Ok(())
             }
             Kind::SyncMark | Kind::Batch => Ok(()),
@@ -149,6 +164,47 @@ impl Replay {
         Ok(())
     }
 
+    /// A put of the inline layout: the record has what the cell gets.
+    fn put_inline(&mut self, offset: u64, hash: Hash, key: &[u8], elem: &[u8]) -> Result<()> {
+        self.expect_widths(offset, key, Some(elem))?;
+        let mut before = [0; MAX_INLINE_BYTES as usize];
+        let spot = self.table.locate_inline(hash, key, &mut before[..elem.len()])?;
+        let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
+        let cells = InlineCells::of(self.layout, &self.hasher);
+        let plan = self.table.prepare_put(&self.host, &cells, hash, spot, trigger)?;
+        self.table.put(&self.host, plan, hash, InlinePut { key, elem });
+        Ok(())
+    }
+
+    fn remove_inline(&mut self, offset: u64, hash: Hash, key: &[u8]) -> Result<()> {
+        self.expect_widths(offset, key, None)?;
+        let mut before = [0; MAX_INLINE_BYTES as usize];
+        let before = &mut before[..self.layout.elem_width().into()];
+        let spot = self.table.locate_inline(hash, key, before)?;
+        if !spot.is_taken() {
+            return Err(absent_key("remove record", offset));
+        }
+        let trigger = if kept(Mutant::ReplayShrinksNothing) { Trigger::Replay } else { Trigger::Live };
+        let cells = InlineCells::of(self.layout, &self.hasher);
+        let plan = self.table.prepare_remove(&self.host, &cells, hash, spot, trigger)?;
+        self.table.remove(&self.host, plan, hash);
+        Ok(())
+    }
+
+    /// Whether a record fits the cells.
+    fn expect_widths(&self, offset: u64, key: &[u8], elem: Option<&[u8]>) -> Result<()> {
+        let widths = [
+            ("key of a record", self.layout.key_width(), Some(key)),
+            ("value of a record", self.layout.elem_width(), elem),
+        ];
+        for (what, width, bytes) in widths {
+            if let Some(bytes) = bytes.filter(|bytes| bytes.len() != usize::from(width)) {
+                return Err(Error::corrupt(what, offset, u64::from(width), bytes.len() as u64));
+            }
+        }
+        Ok(())
+    }
+
     fn put(
         &mut self,
         pin: &Pin<'_>,
@@ -161,7 +217,7 @@ impl Replay {
         let (spot, existing) = self.table.locate(&records, hash, key)?;
         let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
         let plan = self.table.prepare_put(&self.host, &records, hash, spot, trigger)?;
-        self.table.put(&self.host, plan, hash, position(record.offset)?);
+        self.table.put(&self.host, plan, hash, Cell::new(position(record.offset)?, hash));
         count_live(segment, record, existing.as_ref());
         Ok(())
     }

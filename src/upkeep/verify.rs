@@ -12,7 +12,7 @@ use crate::file::pages::IndexPages;
 use crate::format::bucket::{Hash, Position};
 use crate::format::segment::FIRST_RECORD;
 use crate::seam::Records;
-use crate::table::{Array, Counters, Geometry, WhichArray, check};
+use crate::table::{Array, Counters, Geometry, InlineCells, WhichArray, check};
 use crate::upkeep::extents::{self, Part};
 use crate::upkeep::records::PinnedRecords;
 use crate::upkeep::scan::{Found, Scan};
@@ -99,13 +99,21 @@ impl fmt::Display for Fault {
 pub(crate) struct Subject<'a, 'p, 's> {
     pub(crate) geometry: &'a Geometry<IndexPages>,
     pub(crate) counters: Counters,
-    pub(crate) records: &'a PinnedRecords<'p, 's>,
+    pub(crate) entries: Entries<'p, 's>,
     pub(crate) segments: &'a [Arc<Segment>],
     /// The parts of the file that have a use, or the damage that keeps them from being known.
     pub(crate) parts: Result<Vec<Part>>,
     /// All bytes up to here are in one of the parts, where that is known.
     pub(crate) covered: Option<u64>,
     pub(crate) file_bytes: u64,
+}
+
+/// What the cells of the table hold.
+pub(crate) enum Entries<'p, 's> {
+    /// Positions of records.
+    Records(PinnedRecords<'p, 's>),
+    /// Keys and values.
+    Inline(InlineCells<'p>),
 }
 
 /// Checks it all. Nothing changes it meanwhile: the caller keeps writers out.
@@ -136,7 +144,6 @@ struct Counted<'a, 'p, 's> {
     records: &'a PinnedRecords<'p, 's>,
     /// Bytes by the offset of their segment.
     live: RefCell<HashMap<u64, u64>>,
-    entries: RefCell<u64>,
 }
 
 impl<'p> Records for Counted<'_, 'p, '_> {
@@ -149,7 +156,6 @@ impl<'p> Records for Counted<'_, 'p, '_> {
     fn read(&self, position: Position) -> Result<RecordRef<'p>> {
         let record = self.records.read(position)?;
         record.verify()?;
-        *self.entries.borrow_mut() += 1;
         *self.live.borrow_mut().entry(record.segment().offset()).or_default() += record.record_bytes();
         Ok(record)
     }
@@ -188,10 +194,17 @@ impl Checker {
 
     fn table(&mut self, subject: &Subject<'_, '_, '_>) -> Result<()> {
         let mut faults = Vec::new();
-        let (live, entries) = Default::default();
-        let records = Counted { records: subject.records, live, entries };
-        check(subject.geometry, &subject.counters, &records, &mut faults)?;
-        self.report.entries = records.entries.into_inner();
+        let (geometry, counters) = (subject.geometry, &subject.counters);
+        let mut live = HashMap::new();
+        self.report.entries = match &subject.entries {
+            Entries::Records(records) => {
+                let counted = Counted { records, live: RefCell::default() };
+                let entries = check(geometry, counters, &counted, &mut faults)?;
+                live = counted.live.into_inner();
+                entries
+            }
+            Entries::Inline(cells) => check(geometry, counters, cells, &mut faults)?,
+        };
         for fault in faults {
             let place = fault.place.map_or(FaultPlace::Table, |place| FaultPlace::Bucket {
                 array: place.array,
@@ -206,7 +219,6 @@ impl Checker {
             }
         }
         // Where entries could not be read, what they would have counted is not known.
-        let live = records.live.into_inner();
         let segments = if self.report.is_clean() { subject.segments } else { &[] };
         for segment in segments {
             let found = live.get(&segment.offset()).copied().unwrap_or(0);

@@ -56,7 +56,7 @@ fn beside_a_writer(hash: fn(&[u8]) -> Hash, steps: u64, read: impl Fn(&HeapHost,
                 _ => {
                     let plan = table.prepare_put(&host, &records, hash, spot, Trigger::Live).unwrap();
                     let position = records.append(&key, step, hash);
-                    table.put(&host, plan, hash, position);
+                    table.put(&host, plan, hash, Cell::new(position, hash));
                 }
             }
             if step % 300 == 299 && !table.growing() {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Error;
 use crate::format::bucket::{BUCKET_WORDS, OVERFLOW_WORD, TOPHASH_WORD};
+use crate::seam::Records;
 use crate::table::{BucketIndex, Growth, Walk, WhichArray};
 
 /// Every key is looked up and put; under miri, where the pictures before and after a put take long, one in 15.
@@ -46,8 +47,7 @@ fn exercise(rig: &mut Rig) -> usize {
     for number in (0..150).step_by(KEYS_APART) {
         let key = key(number);
         let (published, hash) = (|| rig.host.published(), crowded(&key));
-        let matching = |position| rig.records.matching(position, &key);
-        lookup(published, hash, matching).err().map(&mut note);
+        lookup(published, hash, |slot| rig.records.find(slot, hash, &key)).err().map(&mut note);
     }
     let mut walk = Walk::new(rig.table.geometry(), 1);
     let mut steps = 0;
@@ -104,19 +104,19 @@ fn marks_that_nobody_set_are_errors() {
 fn a_mark_behind_an_unmarked_head_is_an_error() {
     let mut rig = growing();
     let old = rig.table.geometry().old.as_ref().unwrap().array.clone();
-    let mut chains = (0..old.buckets()).map(|main| super::super::chain(&old, main).unwrap());
+    let mut chains = (0..old.buckets()).map(|main| buckets_of(&old, main));
     let chain = chains.find(|chain| chain.len() > 1 && !chain[0].tophash.any_evacuated()).unwrap();
     let second = BucketIndex(chain[1].index);
-    assert!(second.0 < Array::<HeapPages>::main_bytes(old.b()) / 80, "preallocated");
+    assert!(second.0 < Array::<HeapPages>::main_bytes(Shape::RECORD, old.b()) / 80, "preallocated");
     old.main().damage(second.0 as usize * BUCKET_WORDS, 0x0404_0404_0404_0404);
     let fault = rig.faults()[0];
     assert_eq!(fault.place.unwrap().array, WhichArray::Old);
     assert_eq!(fault.place.unwrap().bucket, second.0);
     // An entry behind the unmarked head is nowhere else: an error, not a miss.
-    let record = rig.records.read(chain[1].cells[0].position()).unwrap();
-    let hash = rig.records.hash(&record);
+    let record = Records::read(&rig.records, chain[1].cells[0].position()).unwrap();
+    let hash = Records::hash(&rig.records, &record);
     let published = || rig.host.published();
-    assert!(lookup(published, hash, |position| rig.records.matching(position, &record.key)).is_err());
+    assert!(lookup(published, hash, |slot| rig.records.find(slot, hash, &record.key)).is_err());
     // Nor does the growth pass over the chain, whichever key asks for it.
     let elsewhere = (1_000..).map(key).filter(|key| crowded(key).bucket(old.b()) != chain[0].index);
     let refused = elsewhere.take(40).filter(|key| rig.try_insert(key, 0, Trigger::Live).is_err()).count();
@@ -128,7 +128,7 @@ fn buckets_in_use_before_their_time_are_errors() {
     let mut rig = growing();
     let geometry = rig.table.geometry().clone();
     let old = geometry.old.as_ref().unwrap();
-    let is_blank = |main: &u64| !super::super::chain(&old.array, *main).unwrap()[0].tophash.any_evacuated();
+    let is_blank = |main: &u64| !buckets_of(&old.array, *main)[0].tophash.any_evacuated();
     let main = (0..old.array.buckets()).find(is_blank).unwrap();
     let next = rig.table.counters().next_overflow;
     for (bucket, word) in [(main, TOPHASH_WORD), (main, OVERFLOW_WORD), (next, TOPHASH_WORD)] {
@@ -284,7 +284,7 @@ fn every_invariant_of_a_chain_has_its_fault() {
     let array = rig.table.geometry().array.clone();
     let words = array.main().words();
     // A bucket with two entries and room, and a cell of another bucket.
-    let filled = |main: u64| super::super::chain(&array, main).unwrap()[0].tophash.filled().count();
+    let filled = |main: u64| buckets_of(&array, main)[0].tophash.filled().count();
     let main = (0..array.buckets()).find(|&main| (2..7).contains(&filled(main))).unwrap();
     let other = (0..array.buckets()).find(|&other| other != main && filled(other) > 0).unwrap();
     let (at, entries) = (main as usize * BUCKET_WORDS, filled(main));

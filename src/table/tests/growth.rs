@@ -88,7 +88,7 @@ fn each_put_evacuates_at_most_two_old_buckets() {
     let mut number = 1_000_000;
     let evacuated = |rig: &Rig| {
         let old = &rig.table.geometry().old.as_ref().unwrap().array;
-        let marked = |&main: &u64| super::super::chain(old, main).unwrap()[0].tophash.any_evacuated();
+        let marked = |&main: &u64| buckets_of(old, main)[0].tophash.any_evacuated();
         (0..old.buckets()).filter(marked).count()
     };
     rig.insert(&key(number), 0);

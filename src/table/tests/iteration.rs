@@ -142,7 +142,7 @@ fn a_broken_chain_of_a_pair_hides_only_itself() {
         let array = rig.table.geometry().array.clone();
         rig.table.replay_growth(&rig.host, super::super::Growth::Shrink).unwrap();
         // All eight cells in use, so that the walk wants to go on behind them.
-        let chain = |main| super::super::chain(&array, main).unwrap();
+        let chain = |main| buckets_of(&array, main);
         let is_full =
             |main: &u64| chain(*main).len() == 1 && chain(*main)[0].tophash.filled().count() == CELLS;
         let half = array.buckets() / 2;

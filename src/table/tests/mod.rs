@@ -13,10 +13,12 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::Result;
-use crate::format::bucket::{Cell, Hash};
-use crate::seam::{Arrays, Records};
+use crate::format::bucket::{Cell, Hash, Shape};
+use crate::seam::Arrays;
 use crate::table::heap::{HeapHost, HeapPages, HeapRecord, HeapRecords};
-use crate::table::{Array, Counters, Fault, Geometry, LoadFactor, Old, Table, Trigger, check, lookup, peek};
+use crate::table::{
+    Array, Cells as _, Counters, Fault, Geometry, LoadFactor, Old, Slot, Table, Trigger, check, lookup, peek,
+};
 
 /// A table with its memory and records, and what it should hold.
 struct Rig {
@@ -36,8 +38,8 @@ impl Rig {
     fn with(load_factor: LoadFactor, capacity: u64, hash: fn(&[u8]) -> Hash) -> Self {
         let host = HeapHost::new();
         let b = load_factor.b_for(capacity).unwrap();
-        let main = host.reserve(Array::<HeapPages>::main_bytes(b)).unwrap();
-        let geometry = Geometry { array: Arc::new(Array::new(b, main)), old: None, clears: 0 };
+        let main = host.reserve(Array::<HeapPages>::main_bytes(Shape::RECORD, b)).unwrap();
+        let geometry = Geometry { array: Arc::new(Array::new(Shape::RECORD, b, main)), old: None, clears: 0 };
         let counters = Counters { next_overflow: 1 << b, ..Counters::default() };
         let mut table = Table::from_parts(geometry, counters, load_factor).unwrap();
         table.keep_room_for(capacity);
@@ -62,7 +64,7 @@ impl Rig {
         let growth = plan.growth();
         let position = self.records.append(key, value, hash);
         self.host.carrying_out.store(true, Relaxed);
-        self.table.put(&self.host, plan, hash, position);
+        self.table.put(&self.host, plan, hash, Cell::new(position, hash));
         self.host.carrying_out.store(false, Relaxed);
         Ok(growth)
     }
@@ -147,7 +149,7 @@ impl Rig {
 
 fn reopened(array: &Array<HeapPages>) -> std::sync::Arc<Array<HeapPages>> {
     let chunks = array.chunks().map(HeapPages::reopened).collect();
-    Array::with_chunks(array.b(), array.main().reopened(), chunks).unwrap().into()
+    Array::with_chunks(array.shape(), array.b(), array.main().reopened(), chunks).unwrap().into()
 }
 
 /// A hash as good as a keyed one: FNV-1a, then the finalizer of MurmurHash3.
@@ -193,12 +195,15 @@ fn key(number: u64) -> [u8; 8] {
 
 /// A lookup as the store makes it: at the key's bucket, and where that does not decide, everywhere.
 fn look_up(host: &HeapHost, records: &HeapRecords, hash: Hash, key: &[u8]) -> Option<(Cell, HeapRecord)> {
-    let anywhere = || lookup(|| host.published(), hash, |position| records.matching(position, key)).unwrap();
-    let here =
-        |position| records.matching(position, key).ok().map(|found| found.map(|record| (position, record)));
-    match peek(&host.published(), hash, here) {
-        Some(Some((position, record))) => Some((Cell::new(position, hash), record)),
-        Some(None) => None,
-        None => anywhere(),
+    let find =
+        |slot: Slot<'_, HeapPages>| Ok(records.find(slot, hash, key)?.map(|record| (slot.cell(), record)));
+    match peek(&host.published(), hash, |slot| find(slot).ok()) {
+        Some(decided) => decided,
+        None => lookup(|| host.published(), hash, find).unwrap(),
     }
+}
+
+/// The chain of a main bucket.
+fn buckets_of(array: &Array<HeapPages>, main: u64) -> Vec<super::BucketCells<Cell>> {
+    super::chain(array, main, |slot| slot.cell()).unwrap()
 }

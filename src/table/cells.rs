@@ -1,0 +1,255 @@
+//! What cells hold: the one place where the layouts differ, by static dispatch.
+//!
+//! In the record layout a cell is one word, which points at a record and knows the low bits of its key's hash; the records
+//! are the layer above's. In the inline layout a cell is a key and an elem, and whoever needs a key's hash computes it, as Go
+//! does.
+
+use crate::error::Result;
+use crate::format::bucket::{Cell, Hash, Position};
+use crate::format::schema::{Layout, MAX_INLINE_BYTES};
+use crate::seam::{Pages, Records};
+
+use super::hash::KeyHasher;
+use super::slot::Slot;
+
+/// How entries are read from the cells of a layout.
+pub trait Cells {
+    /// An entry as it was read.
+    type Entry;
+
+    /// How many of the low bits of its key's hash a cell tells by itself.
+    const HASH_BITS: u32;
+
+    /// These bits.
+    fn low_hash<P: Pages>(slot: Slot<'_, P>) -> u64;
+
+    /// The entry in a filled cell, or in one that was evacuated.
+    fn read<P: Pages>(&self, slot: Slot<'_, P>) -> Result<Self::Entry>;
+
+    /// [`Cells::read`] as it nearly always goes; `None` where it does not, and `read` says what is there.
+    fn peek<P: Pages>(&self, slot: Slot<'_, P>) -> Option<Self::Entry>;
+
+    /// The entry in a cell, if this is its key.
+    fn find<P: Pages>(&self, slot: Slot<'_, P>, hash: Hash, key: &[u8]) -> Result<Option<Self::Entry>>;
+
+    /// An entry's key; an iteration follows an evacuated cell by it (C7).
+    fn key<'a>(&'a self, entry: &'a Self::Entry) -> &'a [u8];
+
+    /// The hash of an entry's key.
+    fn hash(&self, entry: &Self::Entry) -> Hash;
+
+    /// The hash of the key in a filled cell.
+    fn hash_at<P: Pages>(&self, slot: Slot<'_, P>) -> Result<Hash>;
+
+    /// Has the processor fetch what reading the entry needs beyond its cell; a hint.
+    fn prefetch<P: Pages>(&self, _slot: Slot<'_, P>) {}
+}
+
+impl<R: Records> Cells for R {
+    type Entry = R::Record;
+
+    const HASH_BITS: u32 = Cell::HASH_BITS;
+
+    fn low_hash<P: Pages>(slot: Slot<'_, P>) -> u64 {
+        slot.cell().hash_low()
+    }
+
+    fn read<P: Pages>(&self, slot: Slot<'_, P>) -> Result<R::Record> {
+        Records::read(self, slot.cell().position())
+    }
+
+    #[inline]
+    fn peek<P: Pages>(&self, slot: Slot<'_, P>) -> Option<R::Record> {
+        Records::peek(self, slot.cell().position())
+    }
+
+    #[inline]
+    fn find<P: Pages>(&self, slot: Slot<'_, P>, hash: Hash, key: &[u8]) -> Result<Option<R::Record>> {
+        in_record(slot, hash, |position| self.matching(position, key))
+    }
+
+    fn key<'a>(&'a self, record: &'a R::Record) -> &'a [u8] {
+        Records::key(self, record)
+    }
+
+    fn hash(&self, record: &R::Record) -> Hash {
+        Records::hash(self, record)
+    }
+
+    fn hash_at<P: Pages>(&self, slot: Slot<'_, P>) -> Result<Hash> {
+        Ok(Records::hash(self, &Records::read(self, slot.cell().position())?))
+    }
+
+    #[inline]
+    fn prefetch<P: Pages>(&self, slot: Slot<'_, P>) {
+        Records::prefetch(self, slot.cell().position());
+    }
+}
+
+/// The cells of the inline layout.
+pub struct InlineCells<'a> {
+    hasher: &'a KeyHasher,
+    key_width: usize,
+    elem_width: usize,
+}
+
+/// Key and elem of a cell, copied.
+#[derive(Clone, Copy)]
+pub struct InlineEntry {
+    bytes: [u8; 2 * MAX_INLINE_BYTES as usize],
+    key_width: u8,
+    elem_width: u8,
+}
+
+impl InlineEntry {
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.key_width)]
+    }
+
+    /// The elem.
+    #[inline]
+    pub fn elem(&self) -> &[u8] {
+        let from = usize::from(self.key_width);
+        &self.bytes[from..from + usize::from(self.elem_width)]
+    }
+}
+
+impl<'a> InlineCells<'a> {
+    /// The cells of a file with this layout.
+    #[inline]
+    pub fn of(layout: Layout, hasher: &'a KeyHasher) -> Self {
+        let (key_width, elem_width) = (layout.key_width().into(), layout.elem_width().into());
+        InlineCells { hasher, key_width, elem_width }
+    }
+
+    #[inline]
+    fn entry<P: Pages>(&self, slot: Slot<'_, P>) -> InlineEntry {
+        let mut bytes = [0; 2 * MAX_INLINE_BYTES as usize];
+        let (key, elem) = bytes.split_at_mut(self.key_width);
+        slot.read(key, &mut elem[..self.elem_width]);
+        InlineEntry { bytes, key_width: self.key_width as u8, elem_width: self.elem_width as u8 }
+    }
+}
+
+impl Cells for InlineCells<'_> {
+    type Entry = InlineEntry;
+
+    const HASH_BITS: u32 = 0;
+
+    fn low_hash<P: Pages>(_: Slot<'_, P>) -> u64 {
+        0
+    }
+
+    #[inline]
+    fn read<P: Pages>(&self, slot: Slot<'_, P>) -> Result<InlineEntry> {
+        Ok(self.entry(slot))
+    }
+
+    #[inline]
+    fn peek<P: Pages>(&self, slot: Slot<'_, P>) -> Option<InlineEntry> {
+        Some(self.entry(slot))
+    }
+
+    fn find<P: Pages>(&self, slot: Slot<'_, P>, _: Hash, key: &[u8]) -> Result<Option<InlineEntry>> {
+        Ok(Some(self.entry(slot)).filter(|entry| entry.key() == key))
+    }
+
+    fn key<'a>(&'a self, entry: &'a InlineEntry) -> &'a [u8] {
+        entry.key()
+    }
+
+    fn hash(&self, entry: &InlineEntry) -> Hash {
+        self.hasher.hash(entry.key())
+    }
+
+    #[inline]
+    fn hash_at<P: Pages>(&self, slot: Slot<'_, P>) -> Result<Hash> {
+        let mut key = [0; MAX_INLINE_BYTES as usize];
+        let key = &mut key[..self.key_width];
+        slot.copy_key(key);
+        Ok(self.hasher.hash(key))
+    }
+}
+
+/// What looks at a cell of the record layout, made of what looks at a record.
+#[inline]
+pub fn in_record<P: Pages, T>(
+    slot: Slot<'_, P>,
+    hash: Hash,
+    look: impl FnOnce(Position) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    // The cell's 24 bits of hash spare the record of a false match its cache miss.
+    match slot.position_for(hash) {
+        Some(position) => look(position),
+        None => Ok(None),
+    }
+}
+
+/// Tells an entry's cell from all others of its chain; for the writer.
+pub trait Name: Copy {
+    /// Whether the cell is the one.
+    fn is_at<P: Pages>(self, slot: Slot<'_, P>) -> bool;
+}
+
+impl Name for Cell {
+    /// Positions are unique, so the word names the entry.
+    #[inline]
+    fn is_at<P: Pages>(self, slot: Slot<'_, P>) -> bool {
+        slot.cell() == self
+    }
+}
+
+/// A key of the inline layout; it is in one cell at most.
+#[derive(Clone, Copy)]
+pub struct InlineKey<'k>(pub &'k [u8]);
+
+impl Name for InlineKey<'_> {
+    #[inline]
+    fn is_at<P: Pages>(self, slot: Slot<'_, P>) -> bool {
+        slot.holds(self.0)
+    }
+}
+
+/// What a put stores in a cell.
+pub trait Content: Copy {
+    /// Gives an empty cell to the key.
+    fn fill<P: Pages>(self, slot: Slot<'_, P>);
+
+    /// Changes what the key's cell says of it.
+    fn replace<P: Pages>(self, slot: Slot<'_, P>);
+}
+
+impl Content for Cell {
+    #[inline]
+    fn fill<P: Pages>(self, slot: Slot<'_, P>) {
+        slot.set_cell(self);
+    }
+
+    #[inline]
+    fn replace<P: Pages>(self, slot: Slot<'_, P>) {
+        slot.set_cell(self);
+    }
+}
+
+/// An entry of the inline layout that is to be stored.
+#[derive(Clone, Copy)]
+pub struct InlinePut<'k> {
+    /// The key.
+    pub key: &'k [u8],
+    /// The elem.
+    pub elem: &'k [u8],
+}
+
+impl Content for InlinePut<'_> {
+    #[inline]
+    fn fill<P: Pages>(self, slot: Slot<'_, P>) {
+        slot.fill(self.key, self.elem);
+    }
+
+    #[inline]
+    fn replace<P: Pages>(self, slot: Slot<'_, P>) {
+        slot.set_elem(self.elem);
+    }
+}
