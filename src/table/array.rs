@@ -231,10 +231,15 @@ impl<P: Pages> Bucket<'_, P> {
         self.prefetch_end();
     }
 
-    /// A bucket lies in two cache lines, and which cell is wanted is known only when the first is there.
+    /// A bucket lies in two cache lines, or in three or more in the inline layout, and which cell is wanted is known only when
+    /// the first is there. Of a large one the middle is worth a try.
     #[inline]
     fn prefetch_end(self) {
-        self.pages.prefetch(self.word + self.shape.overflow_word());
+        let end = self.shape.overflow_word();
+        self.pages.prefetch(self.word + end);
+        if end > Shape::RECORD.overflow_word() {
+            self.pages.prefetch(self.word + end / 2 + 1);
+        }
     }
 
     #[inline]

@@ -250,6 +250,6 @@ impl Content for InlinePut<'_> {
 
     #[inline]
     fn replace<P: Pages>(self, slot: Slot<'_, P>) {
-        slot.set_elem(self.elem);
+        slot.set_elem(self.key.len(), self.elem);
     }
 }

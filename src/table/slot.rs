@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::format::bucket::{Cell, Hash, Position, Shape, Tophash};
+use crate::format::bucket::{Cell, FIRST_CELL_WORD, Hash, Position, Shape, Tophash};
 use crate::format::schema::MAX_INLINE_BYTES;
 use crate::seam::Pages;
 
@@ -61,10 +61,11 @@ impl<P: Pages> Slot<'_, P> {
     /// In the inline layout: copies the elem if the key is this one. Both are of one moment.
     #[inline]
     pub fn read_if(self, key: &[u8], elem: &mut [u8]) -> bool {
+        let bytes = elem_bytes(key.len(), elem.len(), self.cell);
         self.consistently(|| {
             let found = self.holds(key);
             if found {
-                self.copy_out(self.elem_bytes(), elem);
+                self.copy_out(bytes.clone(), elem);
             }
             found
         })
@@ -73,45 +74,39 @@ impl<P: Pages> Slot<'_, P> {
     /// In the inline layout: copies key and elem, as they are together at one moment.
     #[inline]
     pub fn read(self, key: &mut [u8], elem: &mut [u8]) {
+        let bytes = elem_bytes(key.len(), elem.len(), self.cell);
         self.consistently(|| {
-            self.copy_out(self.key_bytes(), key);
-            self.copy_out(self.elem_bytes(), elem);
+            self.copy_key(key);
+            self.copy_out(bytes.clone(), elem);
         });
     }
 
-    /// In the inline layout: copies the key; for the writer.
+    /// In the inline layout: copies the key; for the writer, or under a bracket.
     #[inline]
     pub(super) fn copy_key(self, key: &mut [u8]) {
-        self.copy_out(self.key_bytes(), key);
+        self.copy_out(key_bytes(key.len(), self.cell), key);
     }
 
-    /// In the inline layout: whether the key is this one; for the writer, or under a bracket.
+    /// In the inline layout: whether the key is this one; for the writer, or under a bracket. Keys of 4 and of 8 bytes are
+    /// compared as integers.
     #[inline]
     pub(super) fn holds(self, key: &[u8]) -> bool {
-        let bytes = self.key_bytes();
-        if let Ok(eight) = key.try_into()
-            && bytes.len() == 8
-        {
-            return self.bucket.load(bytes.start / 8) == u64::from_le_bytes(eight);
-        }
-        let mut at = bytes.start;
-        while at < bytes.end {
-            let (word, part) = (self.bucket.load(at / 8).to_le_bytes(), part_of_word(at, bytes.end));
-            let from = at - bytes.start;
-            if key.get(from..from + part.len()) != Some(&word[part.clone()]) {
-                return false;
+        let bytes = key_bytes(key.len(), self.cell);
+        match *key {
+            [a, b, c, d, e, f, g, h] => {
+                self.bucket.load(bytes.start / 8) == u64::from_le_bytes([a, b, c, d, e, f, g, h])
             }
-            at += part.len();
+            [a, b, c, d] => self.load_half(bytes.start) == u32::from_le_bytes([a, b, c, d]),
+            _ => self.parts(bytes, |word, part, at| word.to_le_bytes()[part] == key[at.clone()]),
         }
-        true
     }
 
     /// In the inline layout: gives an empty cell to a key.
     #[inline]
     pub(super) fn fill(self, key: &[u8], elem: &[u8]) {
         let stores = || {
-            self.copy_in(self.key_bytes(), key);
-            self.copy_in(self.elem_bytes(), elem);
+            self.copy_in(key_bytes(key.len(), self.cell), key);
+            self.copy_in(elem_bytes(key.len(), elem.len(), self.cell), elem);
         };
         match self.array.sequence(self.index) {
             Some(sequence) => sequence.bracket(stores),
@@ -119,10 +114,11 @@ impl<P: Pages> Slot<'_, P> {
         }
     }
 
-    /// In the inline layout: changes the elem. One inside a word is changed at once, and needs no bracket (C8).
+    /// In the inline layout: changes the elem of a cell with keys of `key_width` bytes. One inside a word is changed at once,
+    /// and needs no bracket (C8).
     #[inline]
-    pub(super) fn set_elem(self, elem: &[u8]) {
-        let bytes = self.elem_bytes();
+    pub(super) fn set_elem(self, key_width: usize, elem: &[u8]) {
+        let bytes = elem_bytes(key_width, elem.len(), self.cell);
         match self.array.sequence(self.index) {
             Some(sequence) if !lies_in_one_word(bytes.clone()) => {
                 sequence.bracket(|| self.copy_in(bytes.clone(), elem));
@@ -137,8 +133,11 @@ impl<P: Pages> Slot<'_, P> {
         if self.bucket.shape() == Shape::RECORD {
             return self.set_cell(other.cell());
         }
+        let shape = self.bucket.shape();
         let mut bytes = [0; MAX_INLINE_BYTES as usize];
-        for (from, to) in [(other.key_bytes(), self.key_bytes()), (other.elem_bytes(), self.elem_bytes())] {
+        for (from, to) in
+            [(shape.key(other.cell), shape.key(self.cell)), (shape.elem(other.cell), shape.elem(self.cell))]
+        {
             let copy = &mut bytes[..from.len()];
             other.copy_out(from, copy);
             self.copy_in(to, copy);
@@ -146,61 +145,83 @@ impl<P: Pages> Slot<'_, P> {
     }
 
     #[inline]
-    fn key_bytes(self) -> Range<usize> {
-        self.bucket.shape().key(self.cell)
-    }
-
-    #[inline]
-    fn elem_bytes(self) -> Range<usize> {
-        self.bucket.shape().elem(self.cell)
-    }
-
-    #[inline]
-    fn consistently<T>(self, loads: impl FnMut() -> T) -> T {
-        let mut loads = loads;
+    fn consistently<T>(self, mut loads: impl FnMut() -> T) -> T {
         match self.array.sequence(self.index) {
             Some(sequence) => sequence.read(loads),
             None => loads(),
         }
     }
 
-    /// Copies bytes of the bucket, whole words at a time.
+    /// Half of a word, by the first of its bytes.
+    #[inline]
+    fn load_half(self, start: usize) -> u32 {
+        (self.bucket.load(start / 8) >> (start % 8 * 8)) as u32
+    }
+
+    /// Copies bytes of the bucket.
     #[inline]
     fn copy_out(self, bytes: Range<usize>, out: &mut [u8]) {
-        debug_assert_eq!(out.len(), bytes.len(), "buffers have the width of the layout");
-        let mut at = bytes.start;
-        while at < bytes.end {
-            let (word, part) = (self.bucket.load(at / 8).to_le_bytes(), part_of_word(at, bytes.end));
-            let from = at - bytes.start;
-            if let Some(out) = out.get_mut(from..from + part.len()) {
-                out.copy_from_slice(&word[part.clone()]);
+        match out.len() {
+            8 => out.copy_from_slice(&self.bucket.load(bytes.start / 8).to_le_bytes()),
+            4 => out.copy_from_slice(&self.load_half(bytes.start).to_le_bytes()),
+            _ => {
+                self.parts(bytes, |word, part, at| {
+                    out[at].copy_from_slice(&word.to_le_bytes()[part]);
+                    true
+                });
             }
-            at += part.len();
         }
     }
 
-    /// Stores bytes of the bucket, whole words at a time; the rest of the first and the last word stays. Only the writer
-    /// stores, so nothing comes between its load and its store.
+    /// Stores bytes of the bucket; the rest of the first word and of the last stays. Only the writer stores, so nothing comes
+    /// between its load and its store.
     #[inline]
     fn copy_in(self, bytes: Range<usize>, from: &[u8]) {
-        debug_assert_eq!(from.len(), bytes.len(), "what is stored has the width of the layout");
+        if let Ok(whole) = <[u8; 8]>::try_from(from) {
+            return self.bucket.store(bytes.start / 8, u64::from_le_bytes(whole));
+        }
+        let mut number = bytes.start / 8;
+        self.parts(bytes, |word, part, at| {
+            let mut word = word.to_le_bytes();
+            word[part].copy_from_slice(&from[at]);
+            self.bucket.store(number, u64::from_le_bytes(word));
+            number += 1;
+            true
+        });
+    }
+
+    /// Shows `each` word of a run of bytes of the bucket: the word, which of its bytes belong to the run, and where in the run
+    /// they are. Goes on while `each` returns true; whether all did.
+    #[inline]
+    fn parts(
+        self,
+        bytes: Range<usize>,
+        mut each: impl FnMut(u64, Range<usize>, Range<usize>) -> bool,
+    ) -> bool {
         let mut at = bytes.start;
         while at < bytes.end {
-            let part = part_of_word(at, bytes.end);
-            let mut word = self.bucket.load(at / 8).to_le_bytes();
-            let start = at - bytes.start;
-            if let Some(from) = from.get(start..start + part.len()) {
-                word[part.clone()].copy_from_slice(from);
-            }
-            self.bucket.store(at / 8, u64::from_le_bytes(word));
+            let from = at % 8;
+            let part = from..(from + bytes.end - at).min(8);
+            let place = at - bytes.start..at - bytes.start + part.len();
             at += part.len();
+            if !each(self.bucket.load((at - 1) / 8), part, place) {
+                return false;
+            }
         }
+        true
     }
 }
 
-/// The bytes of its word that lie from `at` on and before `end`.
+/// The bytes of a cell's key, by the width of keys: that of the caller's buffer, which the compiler often knows.
 #[inline]
-fn part_of_word(at: usize, end: usize) -> Range<usize> {
-    let from = at % 8;
-    from..(from + end - at).min(8)
+fn key_bytes(key_width: usize, cell: usize) -> Range<usize> {
+    let from = FIRST_CELL_WORD * 8 + cell * key_width;
+    from..from + key_width
+}
+
+/// The bytes of a cell's elem; see [`key_bytes`].
+#[inline]
+fn elem_bytes(key_width: usize, elem_width: usize, cell: usize) -> Range<usize> {
+    let from = (FIRST_CELL_WORD + key_width) * 8 + cell * elem_width;
+    from..from + elem_width
 }
