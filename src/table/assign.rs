@@ -116,9 +116,11 @@ impl<P: Pages> Table<P> {
         hash: Hash,
         key: &[u8],
     ) -> Result<(Spot, Option<R::Record>)> {
-        let (place, found) = self.find(hash, |slot| find_record(slot, records, hash, key))?;
-        let (existing, record) = found.unzip();
-        Ok((Spot { existing, place }, record))
+        let mut record = None;
+        let find = |slot: Slot<'_, P>| find_record(slot, records, hash, key, &mut record);
+        let spot =
+            if self.growing() { self.find_in_growth(hash, find) } else { self.find_in_chain(hash, find) }?;
+        Ok((spot, record))
     }
 
     /// [`Table::locate`] in the inline layout; copies the key's elem, if it has one.
@@ -130,26 +132,16 @@ impl<P: Pages> Table<P> {
         elem: &mut [u8],
     ) -> Result<Spot<InlineKey<'k>>> {
         let find = |slot: Slot<'_, P>| Ok(slot.read_if(key, elem).then_some(InlineKey(key)));
-        let (place, existing) = self.find(hash, find)?;
-        Ok(Spot { existing, place })
-    }
-
-    /// What `find` makes of the key's cell, and the place where that is or would be.
-    #[inline]
-    fn find<T>(
-        &self,
-        hash: Hash,
-        find: impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
-    ) -> Result<(Option<Place>, Option<T>)> {
         if self.growing() { self.find_in_growth(hash, find) } else { self.find_in_chain(hash, find) }
     }
 
+    /// The key's cell, which `find` knows, and the place where that is or would be.
     #[inline(always)]
-    pub(super) fn find_in_chain<T>(
+    pub(super) fn find_in_chain<N: Name>(
         &self,
         hash: Hash,
-        mut find: impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
-    ) -> Result<(Option<Place>, Option<T>)> {
+        mut find: impl FnMut(Slot<'_, P>) -> Result<Option<N>>,
+    ) -> Result<Spot<N>> {
         let array = &*self.geometry.array;
         let mut chain = Chain::at(array, hash.bucket(array.b()))?;
         let mut room = None;
@@ -157,7 +149,8 @@ impl<P: Pages> Table<P> {
             let tophash = chain.bucket().tophash();
             for i in tophash.matching(hash.tophash()) {
                 if let Some(found) = find(chain.slot(i))? {
-                    return Ok((Some(Place { bucket: chain.index(), cell: i }), Some(found)));
+                    let place = Some(Place { bucket: chain.index(), cell: i });
+                    return Ok(Spot { existing: Some(found), place });
                 }
             }
             if tophash.any_evacuated() {
@@ -167,20 +160,20 @@ impl<P: Pages> Table<P> {
             let empty = || tophash.empty().first().map(|cell| Place { bucket: chain.index(), cell });
             room = room.or_else(empty);
             if tophash.ends_chain() || !chain.advance()? {
-                return Ok((room, None));
+                return Ok(Spot { existing: None, place: room });
             }
         }
     }
 
     #[inline(never)]
-    fn find_in_growth<T>(
+    fn find_in_growth<N: Name>(
         &self,
         hash: Hash,
-        mut find_in: impl FnMut(Slot<'_, P>) -> Result<Option<T>>,
-    ) -> Result<(Option<Place>, Option<T>)> {
+        mut find_in: impl FnMut(Slot<'_, P>) -> Result<Option<N>>,
+    ) -> Result<Spot<N>> {
         match find(&self.geometry, hash, &mut find_in)? {
-            Found::Hit(found) => Ok((None, Some(found))),
-            Found::Miss => Ok((None, None)),
+            Found::Hit(name) => Ok(Spot { existing: Some(name), place: None }),
+            Found::Miss => Ok(Spot { existing: None, place: None }),
             Found::Moved => Err(stray_mark(&self.geometry.array, hash)),
         }
     }
@@ -265,19 +258,20 @@ fn show<P: Pages>(slot: Slot<'_, P>, hash: Hash, content: impl Content) {
     slot.set_tophash(hash.tophash());
 }
 
-/// The cell and the record of a key of the record layout, if they are these.
+/// The cell of a key of the record layout, if it is this one; its record goes to `found`.
 #[inline(always)]
 pub(super) fn find_record<P: Pages, R: Records>(
     slot: Slot<'_, P>,
     records: &R,
     hash: Hash,
     key: &[u8],
-) -> Result<Option<(Cell, R::Record)>> {
+    found: &mut Option<R::Record>,
+) -> Result<Option<Cell>> {
     let cell = slot.cell();
-    if !cell.may_be(hash) {
-        return Ok(None);
+    if cell.may_be(hash) {
+        *found = records.matching(cell.position(), key)?;
     }
-    Ok(records.matching(cell.position(), key)?.map(|record| (cell, record)))
+    Ok(found.is_some().then_some(cell))
 }
 
 /// What the plan did once without a fault, on pages that stay as they are: it can't fail the second time.

@@ -99,9 +99,9 @@ impl<P: Pages> Table<P> {
             let expected = "keys whose old buckets are evacuated";
             return Err(Error::corrupt("batch in the log", 0, expected, unit));
         }
-        let (place, found) = self.find_in_chain(hash, |slot| find_record(slot, records, hash, key))?;
-        let (existing, record) = found.unzip();
-        Ok((Spot { existing, place }, record))
+        let mut record = None;
+        let spot = self.find_in_chain(hash, |slot| find_record(slot, records, hash, key, &mut record))?;
+        Ok((spot, record))
     }
 
     /// Touches what the removal of a located key looks at beyond its cell.

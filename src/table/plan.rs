@@ -68,7 +68,8 @@ pub(super) struct Place {
 #[must_use = "a plan that is not carried out has changed nothing"]
 pub struct Plan<P, N = Cell> {
     pub(super) start: Option<Start<P>>,
-    pub(super) work: Option<GrowWork>,
+    /// Boxed, since few operations have any and all move their plan about.
+    pub(super) work: Option<Box<GrowWork>>,
     pub(super) spot: Spot<N>,
     /// The table the plan was made for; carrying it out asserts that it is still the same.
     pub(super) made_for: Counters,
@@ -258,7 +259,7 @@ impl<P: Pages> Table<P> {
             if planned.evacuates(old.unit_of(hash.0)) {
                 holder = &old.array;
             }
-            work = Some(planned);
+            work = Some(Box::new(planned));
         }
         match spot.existing {
             Some(name) => expect_cell(holder, hash, name)?,
