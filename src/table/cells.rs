@@ -125,6 +125,12 @@ impl<'a> InlineCells<'a> {
     }
 
     #[inline]
+    fn hash_of<P: Pages>(&self, slot: Slot<'_, P>, key: &mut [u8]) -> Hash {
+        slot.copy_key(key);
+        self.hasher.hash(key)
+    }
+
+    #[inline]
     fn entry<P: Pages>(&self, slot: Slot<'_, P>) -> InlineEntry {
         let mut bytes = [0; 2 * MAX_INLINE_BYTES as usize];
         let (key, elem) = bytes.split_at_mut(self.key_width);
@@ -166,10 +172,10 @@ impl Cells for InlineCells<'_> {
 
     #[inline]
     fn hash_at<P: Pages>(&self, slot: Slot<'_, P>) -> Result<Hash> {
-        let mut key = [0; MAX_INLINE_BYTES as usize];
-        let key = &mut key[..self.key_width];
-        slot.copy_key(key);
-        Ok(self.hasher.hash(key))
+        Ok(match self.key_width {
+            8 => self.hash_of(slot, &mut [0; 8]),
+            width => self.hash_of(slot, &mut [0; MAX_INLINE_BYTES as usize][..width]),
+        })
     }
 }
 

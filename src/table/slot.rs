@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::format::bucket::{Cell, FIRST_CELL_WORD, Hash, Position, Shape, Tophash};
+use crate::format::bucket::{Cell, FIRST_CELL_WORD, Hash, Position, Tophash};
 use crate::format::schema::MAX_INLINE_BYTES;
 use crate::seam::Pages;
 
@@ -130,18 +130,23 @@ impl<P: Pages> Slot<'_, P> {
     /// Copies what another cell holds, in whatever layout, to one that no reader can see.
     #[inline]
     pub(super) fn copy_from(self, other: Slot<'_, P>) {
-        if self.bucket.shape() == Shape::RECORD {
-            return self.set_cell(other.cell());
-        }
         let shape = self.bucket.shape();
-        let mut bytes = [0; MAX_INLINE_BYTES as usize];
-        for (from, to) in
-            [(shape.key(other.cell), shape.key(self.cell)), (shape.elem(other.cell), shape.elem(self.cell))]
-        {
-            let copy = &mut bytes[..from.len()];
-            other.copy_out(from, copy);
-            self.copy_in(to, copy);
+        self.copy_part(shape.key(self.cell), other, shape.key(other.cell));
+        self.copy_part(shape.elem(self.cell), other, shape.elem(other.cell));
+    }
+
+    #[inline]
+    fn copy_part(self, to: Range<usize>, other: Slot<'_, P>, from: Range<usize>) {
+        if to.len().is_multiple_of(8) {
+            for word in 0..to.len() / 8 {
+                self.bucket.store(to.start / 8 + word, other.bucket.load(from.start / 8 + word));
+            }
+            return;
         }
+        let mut bytes = [0; MAX_INLINE_BYTES as usize];
+        let bytes = &mut bytes[..to.len()];
+        other.copy_out(from, bytes);
+        self.copy_in(to, bytes);
     }
 
     #[inline]
