@@ -48,7 +48,8 @@ impl Core {
     }
 
     fn checkpoint_bound(&self) -> u64 {
-        let index_bytes = self.count() * 16;
+        // A bucket holds some five entries.
+        let index_bytes = self.count() * self.layout().shape().bytes() / 5;
         self.options.checkpoint_bytes.unwrap_or(CHECKPOINT_BYTES.max(index_bytes / 2))
     }
 
