@@ -5,7 +5,8 @@
 //! A hash table is an [`Array`] of 2^B *buckets*. A bucket has eight cells; the low B bits of a key's hash
 //! choose the bucket, the top byte of the hash is kept as the cell's *tophash*, so that a lookup compares
 //! eight cells at once and seldom touches a record that is not the one it wants. A ninth key goes to an
-//! *overflow bucket* chained behind. A cell points at a record, which belongs to the layer above.
+//! *overflow bucket* chained behind. A cell points at a record, which belongs to the layer above, or holds key and elem itself:
+//! that is the *layout*, and [`Cells`] is all that the two differ in.
 //!
 //! # How it grows
 //!
@@ -43,11 +44,12 @@
 //! the writer changes them:
 //!
 //! * Every store of the writer is Release and every load of a tophash word, a cell or a link is Acquire (C4).
+//!   A cell that has more than one word is stored under a sequence counter, and readers of it look there twice (C8).
 //!   A cell is stored before the tophash that shows it, an overflow bucket filled before it is linked, and
 //!   an evacuated chain is complete in the new array before the first mark is set in the old one.
 //! * Evacuation and removal change tophash words only. So an evacuated chain can be walked for ever, and a
 //!   reader that saw a tophash just before it went away still finds a whole cell under it. It may be another
-//!   key's by then; the record's key is compared, so that shows. A key that is present throughout a lookup
+//!   key's by then; the key is compared, so that shows. A key that is present throughout a lookup
 //!   has a cell of its own that nothing else is written to, and is found. A key that is missed was absent at
 //!   some moment of the lookup: removed, and perhaps put back into a cell that the reader had passed.
 //! * The marks of a chain are set head first, and after the geometry in which the chain is old was
