@@ -1,6 +1,6 @@
 //! Compaction at once: everything live moves together, what is free is cut off, and readers and writers go on meanwhile.
 //!
-//! First the table ends its growth, and shrinks as far as it can. Then the log is made dense in rounds. Each takes the
+//! First the table ends its growth, and shrinks to the least size that holds its entries. Then the log is made dense in rounds. Each takes the
 //! segments that are worth it, moves what is live there in short slices, each under the writer lock, and checkpoints every so
 //! often: that gives the emptied segments back, and their space, which lies lower in the file, is where the next records go.
 //! Nothing is in a state of its own meanwhile: the process may be killed at any point, and what was done until then is done.
@@ -62,7 +62,8 @@ pub struct CompactionProgress {
 }
 
 impl Store {
-    /// Makes the file as small as it can be: shrinks the table, moves what is live out of every segment of the log that has dead records or
+    /// Makes the file as small as it can be: shrinks the table to the least size that holds its entries (the next insert may begin to
+    /// double it), moves what is live out of every segment of the log that has dead records or
     /// lies far behind in the file, gives the free space back to the file system and cuts it off the end.
     ///
     /// Linear in what is to be moved. Readers and writers go on meanwhile; a write waits half a millisecond for it at most,
@@ -189,7 +190,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends the growth that is under way, and shrinks the table as far as it goes. What there is no space for is put off, and
+    /// Ends the growth that is under way, and shrinks the table to the least size that holds the entries. What there is no space for is put off, and
     /// damage is left for whoever comes to it.
     fn settle_table(&self) -> Result<()> {
         loop {
@@ -212,7 +213,7 @@ impl Run<'_> {
         if writer.table.growing() {
             let step = EvacuateValue::at_mark(EVACUATED_AT_ONCE);
             self.core.evacuate(&mut writer, &pin, Purpose::Add, step)?;
-        } else if writer.table.shrink_due() {
+        } else if writer.table.is_roomy() {
             self.core.start_growth(&mut writer, Growth::Shrink)?;
         } else {
             return Ok(false);

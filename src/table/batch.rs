@@ -40,6 +40,13 @@ impl<P: Pages> Table<P> {
             && self.load_factor.under(self.counters.count.saturating_sub(1), b)
     }
 
+    /// Whether half the size would do for the entries that are there. For who asks for it: a table that does so by itself would
+    /// soon have to grow again.
+    pub fn is_roomy(&self) -> bool {
+        let b = self.geometry.array.b();
+        !self.growing() && b > self.least_b && !self.load_factor.over(self.counters.count, b - 1)
+    }
+
     /// The unit of a key's old bucket, if a growth is under way and has not evacuated it.
     pub fn unevacuated(&self, hash: Hash) -> Result<Option<u64>> {
         let Some(old) = &self.geometry.old else { return Ok(None) };
