@@ -82,9 +82,9 @@ pub enum Error {
     #[error("the file maps {found}, and was opened as one that maps {expected}; open it with its own types")]
     Schema {
         /// What it was opened for.
-        expected: Schema,
+        expected: Box<Schema>,
         /// What it holds.
-        found: Schema,
+        found: Box<Schema>,
     },
 
     /// The disk is full (or a quota is reached). Nothing was changed; the store goes on when there is room.

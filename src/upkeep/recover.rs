@@ -71,7 +71,7 @@ pub(crate) fn recover(
     let header = chosen.header;
     let found = header.identity.schema;
     if let Some(expected) = schema.filter(|expected| *expected != found) {
-        return Err(Error::Schema { expected, found });
+        return Err(Error::Schema { expected: expected.into(), found: found.into() });
     }
     let catalog = read_catalog(&**media, &header, file_bytes)?;
     let journal = read_journal(&**media, &header, file_bytes)?;
