@@ -4,6 +4,7 @@
 //! change behind: an operation that returned an error has changed nothing, with the one exception that
 //! [`Error::Poisoned`] describes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,32 @@ pub enum Error {
         expected: Box<Schema>,
         /// What it holds.
         found: Box<Schema>,
+    },
+
+    /// A key or a value has another number of bytes than all of its type have. Nothing was changed.
+    #[error("a {type_name} has {expected} bytes, and not {found}")]
+    Width {
+        /// The type, by the name in the file's schema.
+        type_name: Cow<'static, str>,
+        /// How many bytes it has.
+        expected: u64,
+        /// How many there are.
+        found: u64,
+    },
+
+    /// Bytes are none of a type: they were given to a [`DynMap`](crate::DynMap), or a program that has another notion of
+    /// the type wrote them to the file. Nothing was changed.
+    #[error(
+        "the bytes are no {type_name}: expected {expected}, found {found}; read the file with the program that wrote it, \
+             or look at its bytes with `tophash dump`"
+    )]
+    Decode {
+        /// The type, by the name in the file's schema.
+        type_name: Cow<'static, str>,
+        /// What the type asks for.
+        expected: Detail,
+        /// What is there.
+        found: Detail,
     },
 
     /// The disk is full (or a quota is reached). Nothing was changed; the store goes on when there is room.

@@ -24,6 +24,7 @@ mod batch;
 mod error;
 mod file;
 mod format;
+mod map;
 #[cfg(not(feature = "mutants"))]
 mod mutants;
 #[cfg(feature = "mutants")]
@@ -40,6 +41,7 @@ pub use batch::Batch;
 pub use error::{Detail, Error, Result};
 pub use format::record::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use format::schema::{DataType, Layout, Schema};
+pub use map::{DynIter, DynMap};
 pub use options::{Durability, Options};
 pub use salvage::{Salvage, salvage};
 pub use store::{

@@ -1,12 +1,33 @@
 //! Looking into a store: what it says about itself, its buckets, and whether all is well.
 
+use std::path::Path;
+
 use crate::error::Result;
+use crate::format::schema::Schema;
 use crate::store::Store;
 use crate::store::report::Buckets;
 use crate::upkeep::inspect::{Bucket, Growth, Info, Stats, WhichArray};
 use crate::upkeep::verify::Verification;
 
 impl Store {
+    /// Where the file was opened.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("app.tophash");
+    /// let store = tophash::Store::open(&path)?;
+    /// assert_eq!(store.path(), path);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
+    pub fn path(&self) -> &Path {
+        self.core().path()
+    }
+
+    /// What the file says about its keys and values.
+    pub(crate) fn schema(&self) -> Schema {
+        self.core().opened_with.identity.schema
+    }
+
     /// Sizes and shapes, measured over the whole table: linear in its size.
     ///
     /// ```

@@ -1,0 +1,135 @@
+//! Entries as bytes, in either layout.
+//!
+//! The layout of a typed map is a constant of its types: the compiler leaves one of the two ways here, and a buffer of the
+//! type's size on the stack. Only a map whose types are known at run time asks each time.
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::format::schema::{Layout, MAX_INLINE_BYTES};
+use crate::store::inline::InlineIter;
+use crate::store::{Iter, Store};
+
+const MAX_WIDTH: usize = MAX_INLINE_BYTES as usize;
+
+/// What `found` makes of a key's value.
+#[inline]
+pub(super) fn get<T>(
+    store: &Store,
+    layout: Layout,
+    key: &[u8],
+    found: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>> {
+    match layout {
+        Layout::Record => Ok(store.get(key)?.map(|value| found(&value))),
+        Layout::Inline { elem_width, .. } => {
+            with_room(elem_width, |elem| Ok(store.inline_get(key, elem)?.then(|| found(elem))))
+        }
+    }
+}
+
+/// Whether a key is there.
+#[inline]
+pub(super) fn contains_key(store: &Store, layout: Layout, key: &[u8]) -> Result<bool> {
+    match layout {
+        Layout::Record => store.contains_key(key),
+        Layout::Inline { elem_width, .. } => with_room(elem_width, |elem| store.inline_get(key, elem)),
+    }
+}
+
+/// Sets the value of a key; what `before` makes of the one before.
+#[inline]
+pub(super) fn insert<T>(
+    store: &Store,
+    layout: Layout,
+    key: &[u8],
+    value: &[u8],
+    before: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>> {
+    match layout {
+        Layout::Record => Ok(store.insert(key, value)?.map(|old| before(&old))),
+        Layout::Inline { elem_width, .. } => {
+            with_room(elem_width, |old| Ok(store.inline_insert(key, value, old)?.then(|| before(old))))
+        }
+    }
+}
+
+/// Removes a key; what `before` makes of its value.
+#[inline]
+pub(super) fn remove<T>(
+    store: &Store,
+    layout: Layout,
+    key: &[u8],
+    before: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>> {
+    match layout {
+        Layout::Record => Ok(store.remove(key)?.map(|old| before(&old))),
+        Layout::Inline { elem_width, .. } => {
+            with_room(elem_width, |old| Ok(store.inline_remove(key, old)?.then(|| before(old))))
+        }
+    }
+}
+
+/// Makes the puts of a batch: together where records hold the entries, else one after the other.
+pub(super) fn insert_many(store: &Store, layout: Layout, batch: &Batch) -> Result<()> {
+    match layout {
+        Layout::Record => store.apply(batch),
+        Layout::Inline { .. } => batch.changes().try_for_each(|change| {
+            let change = change?;
+            insert(store, layout, change.key, change.value, |_| ()).map(drop)
+        }),
+    }
+}
+
+/// Gives `f` a buffer of so many bytes on the stack. Where the width is a constant, so is the size.
+#[inline(always)]
+fn with_room<T>(width: u8, f: impl FnOnce(&mut [u8]) -> T) -> T {
+    match usize::from(width) {
+        width @ 0..=8 => f(&mut [0; 8][..width]),
+        width @ 9..=16 => f(&mut [0; 16][..width]),
+        width @ 17..=32 => f(&mut [0; 32][..width]),
+        width @ 33..=64 => f(&mut [0; 64][..width]),
+        width => f(&mut [0; MAX_WIDTH][..width.min(MAX_WIDTH)]),
+    }
+}
+
+/// Every entry.
+pub(super) enum Entries<'s> {
+    Record(Iter<'s>),
+    Inline(InlineEntries<'s>),
+}
+
+/// Every entry of the inline layout, and room for one of them.
+pub(super) struct InlineEntries<'s> {
+    entries: InlineIter<'s>,
+    key_width: usize,
+    elem_width: usize,
+    key: [u8; MAX_WIDTH],
+    elem: [u8; MAX_WIDTH],
+}
+
+impl<'s> Entries<'s> {
+    pub(super) fn new(store: &'s Store, layout: Layout) -> Self {
+        match layout {
+            Layout::Record => Entries::Record(store.iter()),
+            Layout::Inline { key_width, elem_width } => Entries::Inline(InlineEntries {
+                entries: store.inline_iter(),
+                key_width: key_width.into(),
+                elem_width: elem_width.into(),
+                key: [0; MAX_WIDTH],
+                elem: [0; MAX_WIDTH],
+            }),
+        }
+    }
+
+    /// What `found` makes of the next entry; `None` at the end.
+    #[inline]
+    pub(super) fn next_with<T>(&mut self, found: impl FnOnce(&[u8], &[u8]) -> T) -> Option<Result<T>> {
+        match self {
+            Entries::Record(entries) => Some(entries.next()?.map(|(key, value)| found(&key, &value))),
+            Entries::Inline(InlineEntries { entries, key_width, elem_width, key, elem }) => {
+                let (key, elem) = (&mut key[..*key_width], &mut elem[..*elem_width]);
+                Some(entries.next(key, elem)?.map(|()| found(key, elem)))
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Files of any types, as tools see them.
+
+mod common;
+
+use common::Place;
+use tophash::{DataType, Error, Options, Schema, Store};
+
+fn built_in(name: &str) -> DataType {
+    DataType::built_in(name).unwrap()
+}
+
+fn words() -> Schema {
+    Schema::new(built_in("str"), built_in("u32"))
+}
+
+#[test]
+fn a_file_of_any_types_opens_and_says_what_they_are() {
+    let place = Place::new();
+    let path = place.file("a.tophash");
+    let map = Options::new().create_dyn(&path, words()).unwrap();
+    assert_eq!(map.insert("moon", 7u32.to_le_bytes()).unwrap(), None);
+    assert_eq!(map.insert("moon", 8u32.to_le_bytes()).unwrap(), Some(7u32.to_le_bytes().to_vec()));
+    map.insert_many([("sun", 1u32.to_le_bytes()), ("star", 2u32.to_le_bytes())]).unwrap();
+    map.close().unwrap();
+
+    for read_only in [false, true] {
+        let map = Options::new().read_only(read_only).open_dyn(&path).unwrap();
+        assert_eq!((map.schema(), map.len()), (words(), 3));
+        assert_eq!(map.get("moon").unwrap(), Some(8u32.to_le_bytes().to_vec()));
+        assert!(map.contains_key("sun").unwrap() && !map.contains_key("comet").unwrap());
+        let mut keys: Vec<_> = map.iter().map(|entry| entry.unwrap().0).collect();
+        keys.sort();
+        assert_eq!(keys, [b"moon".to_vec(), b"star".to_vec(), b"sun".to_vec()]);
+    }
+    let map = Options::new().open_dyn(&path).unwrap();
+    assert_eq!(map.remove("sun").unwrap(), Some(1u32.to_le_bytes().to_vec()));
+    assert_eq!(map.remove("sun").unwrap(), None);
+    assert!(map.verify().unwrap().is_clean());
+}
+
+#[test]
+fn a_file_is_opened_where_it_is_and_made_where_it_is_not() {
+    let place = Place::new();
+    let path = place.file("a.tophash");
+    let kind = |result| match result {
+        Err(Error::Io { source, .. }) => source.kind(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(kind(Options::new().open_dyn(&path)), std::io::ErrorKind::NotFound);
+    assert!(!path.exists());
+    drop(Options::new().create_dyn(&path, words()).unwrap());
+    assert_eq!(kind(Options::new().create_dyn(&path, words())), std::io::ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn bytes_that_are_not_of_the_type_are_refused_and_change_nothing() {
+    let place = Place::new();
+    let map = Options::new().create_dyn(place.file("a.tophash"), words()).unwrap();
+    let wrong = |result: tophash::Result<()>| match result {
+        Err(Error::Width { type_name, expected, found }) => (type_name.into_owned(), expected, found),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(wrong(map.insert("moon", b"abc").map(drop)), ("u32".to_owned(), 4, 3));
+    let entries = [("moon", &b"abcd"[..]), ("sun", b"abc")];
+    assert_eq!(wrong(map.insert_many(entries)), ("u32".to_owned(), 4, 3));
+    assert!(matches!(map.insert(b"\xff", b"abcd"), Err(Error::Decode { .. })));
+    assert!(matches!(map.get(b"\xff"), Err(Error::Decode { .. })));
+    assert!(map.is_empty());
+
+    let schema = Schema::new(built_in("str"), built_in("bool"));
+    let map = Options::new().create_dyn(place.file("b.tophash"), schema).unwrap();
+    assert!(matches!(map.insert("moon", [2]), Err(Error::Decode { .. })));
+    assert!(matches!(map.insert("moon", []), Err(Error::Width { .. })));
+    assert!(map.is_empty());
+    map.insert("moon", [1]).unwrap();
+}
+
+#[test]
+fn a_store_does_not_open_a_typed_file() {
+    let place = Place::new();
+    let path = place.file("a.tophash");
+    drop(Options::new().create_dyn(&path, words()).unwrap());
+    match Store::open(&path) {
+        Err(Error::Schema { expected, found }) => assert_eq!((*expected, *found), (Schema::BYTES, words())),
+        other => panic!("{other:?}"),
+    }
+    let path = place.file("b.tophash");
+    Store::open(&path).unwrap().insert("key", "value").unwrap();
+    let map = Options::new().open_dyn(&path).unwrap();
+    assert_eq!(map.schema(), Schema::BYTES);
+    assert_eq!(map.get("key").unwrap().as_deref(), Some(&b"value"[..]));
+}
+
+#[test]
+fn built_in_types_have_one_name_each() {
+    for name in ["bytes:+8", "bytes:08", "bytes:", "bytes:x", "u65", "", "U64", "bytes:99999999999"] {
+        assert_eq!(DataType::built_in(name), None, "{name}");
+    }
+    assert_eq!(built_in("bytes"), DataType::BYTES);
+    assert_eq!(built_in("bytes:0"), DataType::fixed("bytes:0", 0).unwrap());
+}
