@@ -3,6 +3,11 @@
 use crate::error::Result;
 use crate::format::record::{Frame, Kind};
 
+/// Changes of a full batch.
+const FULL_CHANGES: usize = 1000;
+/// And bytes of keys and values, for large ones.
+const FULL_BYTES: usize = 1 << 20;
+
 /// Changes that [`Store::apply`](crate::Store::apply) makes together: after a crash all of them are there, or none.
 ///
 /// A batch holds copies of its keys and values, and belongs to no store. It can be applied again, to others too, or be
@@ -131,9 +136,9 @@ impl Batch {
         self.changes.clear();
     }
 
-    /// Bytes of its keys and values.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len()
+    /// Whether it is worth to be applied by one who has more: then what a batch costs by itself is lost among its changes.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= FULL_CHANGES || self.bytes.len() >= FULL_BYTES
     }
 
     /// Whether it begins by removing every key.

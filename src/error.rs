@@ -114,6 +114,22 @@ pub enum Error {
         found: Detail,
     },
 
+    /// A value has no bytes that could be stored, says the [`Codec`](crate::Codec) of its type. Nothing was changed.
+    #[error("this {type_name} can't be stored: {reason}")]
+    Encode {
+        /// The type, by the name in the file's schema.
+        type_name: Cow<'static, str>,
+        /// What the codec said.
+        reason: String,
+    },
+
+    /// The sum is beyond what the type can hold. Nothing was changed.
+    #[error("the sum is beyond what a {type_name} can hold; the value stays as it was")]
+    Overflow {
+        /// The type, by the name in the file's schema.
+        type_name: Cow<'static, str>,
+    },
+
     /// The disk is full (or a quota is reached). Nothing was changed; the store goes on when there is room.
     #[error("no space left: {needed_bytes} bytes are needed for {what}; free some space and try again")]
     NoSpace {

@@ -41,7 +41,9 @@ pub use batch::Batch;
 pub use error::{Detail, Error, Result};
 pub use format::record::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use format::schema::{DataType, Layout, Schema};
-pub use map::{DynIter, DynMap};
+pub use map::{
+    Codec, DynIter, DynMap, Entry, Fixed, Integer, Key, Map, MapIter, MapKeys, MapValues, ModifiedEntry, Set,
+};
 pub use options::{Durability, Options};
 pub use salvage::{Salvage, salvage};
 pub use store::{
@@ -49,6 +51,8 @@ pub use store::{
     Value, Values,
 };
 pub use table::HashKind;
+/// For the traits that a [`Fixed`] struct derives.
+pub use zerocopy;
 
 /// What [`Store::stats`], [`Store::growth`], [`Store::info`], [`Store::buckets`], [`Store::verify`], [`Store::backup`] and
 /// [`salvage()`] report.

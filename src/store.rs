@@ -43,6 +43,7 @@ pub use report::Buckets;
 pub use scan::Scan;
 pub use snapshot::{Snapshot, SnapshotIter};
 pub use update::Drain;
+pub(crate) use update::Step;
 pub use value::Value;
 
 use crate::error::Result;

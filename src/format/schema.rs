@@ -43,6 +43,17 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// The layout for keys and values of these widths, where all have the same.
+    pub(crate) const fn of(key: Option<u32>, value: Option<u32>) -> Self {
+        const WIDEST: u32 = MAX_INLINE_BYTES as u32;
+        match (key, value) {
+            (Some(key @ 1..=WIDEST), Some(value @ 0..=WIDEST)) => {
+                Layout::Inline { key_width: key as u8, elem_width: value as u8 }
+            }
+            _ => Layout::Record,
+        }
+    }
+
     /// Bytes of a cell in the plane of the keys; in the record layout, of a cell.
     pub(crate) fn key_width(self) -> u8 {
         match self {
@@ -91,11 +102,6 @@ impl DataType {
     pub fn varying(name: &str) -> Result<Self> {
         Ok(DataType { name: Name::new(name)?, width: None })
     }
-
-    /// The width of all values in bytes, if it is one that a cell can hold.
-    fn inline_width(self) -> Option<u8> {
-        self.width.filter(|&width| u64::from(width) <= MAX_INLINE_BYTES).map(|width| width as u8)
-    }
 }
 
 /// What a file's keys and values are: the names of their types, and the layout that follows from their widths.
@@ -122,11 +128,7 @@ impl Schema {
     /// The schema of these types. Where both have a fixed width of at most 128 bytes, and a key has some, the cells hold
     /// them; else records do.
     pub fn new(key: DataType, value: DataType) -> Self {
-        let layout = match (key.inline_width(), value.inline_width()) {
-            (Some(key_width), Some(elem_width)) if key_width > 0 => Layout::Inline { key_width, elem_width },
-            _ => Layout::Record,
-        };
-        Schema { key: key.name, value: value.name, layout }
+        Schema { key: key.name, value: value.name, layout: Layout::of(key.width, value.width) }
     }
 
     /// The name of the keys' type.

@@ -4,10 +4,10 @@
 //! type's size on the stack. Only a map whose types are known at run time asks each time.
 
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::schema::{Layout, MAX_INLINE_BYTES};
-use crate::store::inline::InlineIter;
-use crate::store::{Iter, Store};
+use crate::store::inline::{Change, InlineIter};
+use crate::store::{Iter, Step, Store};
 
 const MAX_WIDTH: usize = MAX_INLINE_BYTES as usize;
 
@@ -69,6 +69,66 @@ pub(super) fn remove<T>(
     }
 }
 
+/// Removes a key if its value is still `seen`; whether it was.
+#[inline]
+pub(super) fn remove_seen(store: &Store, layout: Layout, key: &[u8], seen: &[u8]) -> Result<bool> {
+    match layout {
+        Layout::Record => Ok(store.compare_exchange(key, Some(seen), None)?.is_ok()),
+        Layout::Inline { elem_width, .. } => with_room(elem_width, |elem| {
+            let mut same = false;
+            store.inline_update(key, elem, |present, elem| {
+                same = present && elem == seen;
+                if same { Change::Remove } else { Change::Keep }
+            })?;
+            Ok(same)
+        }),
+    }
+}
+
+/// Gives the value of a key to `change`, and does what that says, all in one; where that refuses, nothing changes.
+#[inline]
+pub(super) fn update<B: AsRef<[u8]>>(
+    store: &Store,
+    layout: Layout,
+    key: &[u8],
+    change: impl FnOnce(Option<&[u8]>) -> Result<Step<B>>,
+) -> Result<()> {
+    let elem_width = match layout {
+        Layout::Record => return store.try_update(key, change),
+        Layout::Inline { elem_width, .. } => elem_width,
+    };
+    let mut refused = Ok(());
+    with_room(elem_width, |elem| {
+        store.inline_update(key, elem, |present, elem| {
+            match change(present.then_some(elem)).and_then(|step| leave(step, present, elem)) {
+                Ok(change) => change,
+                Err(error) => {
+                    refused = Err(error);
+                    Change::Keep
+                }
+            }
+        })
+    })?;
+    refused
+}
+
+/// Leaves the new value, if there is one, where the cell gets it from.
+fn leave<B: AsRef<[u8]>>(step: Step<B>, present: bool, elem: &mut [u8]) -> Result<Change> {
+    match step {
+        Step::Put(new) => {
+            let (new, expected) = (new.as_ref(), elem.len() as u64);
+            if new.len() != elem.len() {
+                let found = new.len() as u64;
+                return Err(Error::Width { type_name: "value".into(), expected, found });
+            }
+            elem.copy_from_slice(new);
+            Ok(Change::Put)
+        }
+        Step::Remove if present => Ok(Change::Remove),
+        Step::Remove | Step::Keep => Ok(Change::Keep),
+    }
+}
+
 /// Makes the puts of a batch: together where records hold the entries, else one after the other.
 pub(super) fn insert_many(store: &Store, layout: Layout, batch: &Batch) -> Result<()> {
     match layout {
@@ -95,7 +155,7 @@ fn with_room<T>(width: u8, f: impl FnOnce(&mut [u8]) -> T) -> T {
 /// Every entry.
 pub(super) enum Entries<'s> {
     Record(Iter<'s>),
-    Inline(InlineEntries<'s>),
+    Inline(Box<InlineEntries<'s>>),
 }
 
 /// Every entry of the inline layout, and room for one of them.
@@ -111,24 +171,28 @@ impl<'s> Entries<'s> {
     pub(super) fn new(store: &'s Store, layout: Layout) -> Self {
         match layout {
             Layout::Record => Entries::Record(store.iter()),
-            Layout::Inline { key_width, elem_width } => Entries::Inline(InlineEntries {
+            Layout::Inline { key_width, elem_width } => Entries::Inline(Box::new(InlineEntries {
                 entries: store.inline_iter(),
                 key_width: key_width.into(),
                 elem_width: elem_width.into(),
                 key: [0; MAX_WIDTH],
                 elem: [0; MAX_WIDTH],
-            }),
+            })),
         }
     }
 
     /// What `found` makes of the next entry; `None` at the end.
     #[inline]
-    pub(super) fn next_with<T>(&mut self, found: impl FnOnce(&[u8], &[u8]) -> T) -> Option<Result<T>> {
+    pub(super) fn next_with<T>(
+        &mut self,
+        found: impl FnOnce(&[u8], &[u8]) -> Result<T>,
+    ) -> Option<Result<T>> {
         match self {
-            Entries::Record(entries) => Some(entries.next()?.map(|(key, value)| found(&key, &value))),
-            Entries::Inline(InlineEntries { entries, key_width, elem_width, key, elem }) => {
+            Entries::Record(entries) => Some(entries.next()?.and_then(|(key, value)| found(&key, &value))),
+            Entries::Inline(inline) => {
+                let InlineEntries { entries, key_width, elem_width, key, elem } = &mut **inline;
                 let (key, elem) = (&mut key[..*key_width], &mut elem[..*elem_width]);
-                Some(entries.next(key, elem)?.map(|()| found(key, elem)))
+                Some(entries.next(key, elem)?.and_then(|()| found(key, elem)))
             }
         }
     }

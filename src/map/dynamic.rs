@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::schema::{Layout, Schema};
 use crate::map::built_in;
 use crate::map::bytes::{self, Entries};
-use crate::map::file::file_operations;
+use crate::map::file::{self, file_operations};
 use crate::options::Options;
 use crate::store::{Buckets, Compaction, CompactionProgress, Store};
 use crate::upkeep::backup::Backup;
@@ -150,7 +150,7 @@ impl DynMap {
     }
 }
 
-file_operations!(DynMap);
+file_operations!(<> DynMap, store);
 
 /// The bytes, if they are a value of a type of this name, and of the width that cells have.
 fn checked<'b>(name: &str, width: Option<u8>, bytes: &'b [u8]) -> Result<&'b [u8]> {
@@ -163,12 +163,7 @@ fn checked<'b>(name: &str, width: Option<u8>, bytes: &'b [u8]) -> Result<&'b [u8
 
 impl fmt::Debug for DynMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let schema = self.schema();
-        f.debug_struct("DynMap")
-            .field("path", &self.path())
-            .field("schema", &schema)
-            .field("len", &self.len())
-            .finish()
+        file::debug(&self.store, "DynMap", f)
     }
 }
 
@@ -188,6 +183,6 @@ impl Iterator for DynIter<'_> {
     type Item = Result<(Vec<u8>, Vec<u8>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next_with(|key, value| (key.to_vec(), value.to_vec()))
+        self.0.next_with(|key, value| Ok((key.to_vec(), value.to_vec())))
     }
 }

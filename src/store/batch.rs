@@ -26,11 +26,6 @@ use crate::table::{ClearPlan, Growth, KeyHasher, Spot, foresee, prefetch};
 /// Keys whose buckets and records are fetched ahead together.
 const GROUP: usize = 16;
 
-/// Entries of a batch of [`Store::try_extend`]: enough that what a batch costs by itself is lost among them.
-const EXTEND_ENTRIES: usize = 1000;
-/// And bytes of keys and values, for large ones.
-const EXTEND_BYTES: usize = 1 << 20;
-
 impl Store {
     /// Makes the changes of a batch together: after a crash at any moment all of them are there, or none. Other writers
     /// come before or after all of it. A reader may see some of them a moment before the others; an iteration too.
@@ -105,8 +100,7 @@ impl Store {
         let mut entries = entries.into_iter().peekable();
         while let Some((key, value)) = entries.next() {
             batch.put(key, value);
-            let full = batch.len() == EXTEND_ENTRIES || batch.bytes() >= EXTEND_BYTES;
-            if full || entries.peek().is_none() {
+            if batch.is_full() || entries.peek().is_none() {
                 self.apply(&batch)?;
                 done += batch.len() as u64;
                 batch.reset();

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 
 use crate::error::{Error, Result};
+use crate::store::Store;
 use crate::store::core::Core;
 
 thread_local! {
@@ -15,6 +16,13 @@ thread_local! {
 
 /// Takes the store of a closure that is over from the list, also where it panicked.
 struct Leave;
+
+impl Store {
+    /// Runs a closure that a user gave to a map over this store.
+    pub(crate) fn call<T>(&self, closure: impl FnOnce() -> T) -> T {
+        self.core().call(closure)
+    }
+}
 
 impl Core {
     /// Runs a closure that a user gave to this store.

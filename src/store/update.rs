@@ -17,6 +17,16 @@ use crate::store::value::Value;
 use crate::store::write::{Located, previous};
 use crate::table::{Spot, prefetch};
 
+/// What becomes of a key's value.
+pub(crate) enum Step<B> {
+    /// It stays, or the key stays absent.
+    Keep,
+    /// It becomes this one.
+    Put(B),
+    /// It goes, and the key with it.
+    Remove,
+}
+
 impl Store {
     /// Gives a key's value to `change`, sets what it returns, and returns the value before, all in one: no other writer
     /// comes between. `None` is an absent key: given where there is none, and removed where it is returned.
@@ -46,6 +56,16 @@ impl Store {
         change: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>,
     ) -> Result<Option<Value<'_>>> {
         self.write(|core| core.update(key.as_ref(), change))
+    }
+
+    /// [`Store::update`] with a closure that may leave everything as it is, or refuse: its error is returned, and nothing
+    /// has changed.
+    pub(crate) fn try_update<B: AsRef<[u8]>>(
+        &self,
+        key: &[u8],
+        change: impl FnOnce(Option<&[u8]>) -> Result<Step<B>>,
+    ) -> Result<()> {
+        self.write(|core| core.try_update(key, change).map(drop))
     }
 
     /// Sets a key's value to `new` if it is `expected` now; `None` is an absent key in both. No other writer comes
@@ -212,11 +232,23 @@ impl Core {
         key: &[u8],
         change: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>,
     ) -> Result<Option<Value<'_>>> {
+        self.try_update(key, |before| Ok(change(before).map_or(Step::Remove, Step::Put)))
+    }
+
+    fn try_update<B: AsRef<[u8]>>(
+        &self,
+        key: &[u8],
+        change: impl FnOnce(Option<&[u8]>) -> Result<Step<B>>,
+    ) -> Result<Option<Value<'_>>> {
         let pin = self.pin()?;
         let held = self.hold(&pin, key, Purpose::Add)?;
         let before = held.value;
-        let (held, new) = held.call(|| change(before.map(RecordBytes::as_slice)));
-        held.set(new.as_deref())?;
+        let (held, step) = held.call(|| change(before.map(RecordBytes::as_slice)));
+        match step? {
+            Step::Keep => {}
+            Step::Put(new) => held.set(Some(new.as_ref()))?,
+            Step::Remove => held.set(None)?,
+        }
         Ok(before.map(|bytes| Value::keep(&pin, bytes)))
     }
 
