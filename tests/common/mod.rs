@@ -172,10 +172,15 @@ pub fn check_verified(store: &Store) {
 /// under way; a checkpoint on the background thread may: then the copy is made again, since only a copy that no
 /// header was written beside shows the file at one moment.
 pub fn copy_as_if_killed(store: &Store, from: &Path, to: &Path) {
+    copy_beside_headers(|| store.info().unwrap().sequence, from, to);
+}
+
+/// [`copy_as_if_killed`] of a file in whose header is this sequence number now.
+pub fn copy_beside_headers(sequence: impl Fn() -> u64, from: &Path, to: &Path) {
     loop {
-        let before = store.info().unwrap().sequence;
+        let before = sequence();
         copy_sparse(from, to);
-        if store.info().unwrap().sequence == before {
+        if sequence() == before {
             return;
         }
     }
