@@ -44,6 +44,8 @@ pub use format::schema::{DataType, Layout, Schema};
 pub use map::{
     Codec, DynIter, DynMap, Entry, Fixed, Integer, Key, Map, MapIter, MapKeys, MapValues, ModifiedEntry, Set,
 };
+#[cfg(feature = "serde")]
+pub use map::{Named, Postcard};
 pub use options::{Durability, Options};
 pub use salvage::{Salvage, salvage};
 pub use store::{

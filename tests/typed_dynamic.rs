@@ -76,6 +76,36 @@ fn bytes_that_are_not_of_the_type_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn cells_hold_bytes_of_their_width_alone() {
+    let place = Place::new();
+    // A type that nobody here knows: its width is all that is known of it.
+    let schema = Schema::new(built_in("u64"), DataType::fixed("a type of mine", 3).unwrap());
+    let map = Options::new().create_dyn(place.file("a.tophash"), schema).unwrap();
+    let wrong = |result: tophash::Result<()>| match result {
+        Err(Error::Width { type_name, expected, found }) => (type_name.into_owned(), expected, found),
+        other => panic!("{other:?}"),
+    };
+    let (key, none) = (8u64.to_le_bytes(), Vec::<u8>::new());
+    assert_eq!(wrong(map.insert(key, b"abcd").map(drop)), ("a type of mine".to_owned(), 3, 4));
+    assert_eq!(wrong(map.insert(&none, b"abc").map(drop)), ("u64".to_owned(), 8, 0));
+    assert_eq!(wrong(map.get(b"key").map(drop)), ("u64".to_owned(), 8, 3));
+    assert_eq!(wrong(map.contains_key(b"key").map(drop)), ("u64".to_owned(), 8, 3));
+    assert_eq!(wrong(map.remove(b"key").map(drop)), ("u64".to_owned(), 8, 3));
+    assert_eq!(wrong(map.insert_many([(key, &b"abc"[..]), (key, b"")])), ("a type of mine".to_owned(), 3, 0));
+    assert!(map.is_empty());
+
+    map.insert_many((0..100u64).map(|n| (n.to_le_bytes(), [n as u8; 3]))).unwrap();
+    assert_eq!(map.insert(key, b"abc").unwrap().as_deref(), Some(&[8, 8, 8][..]));
+    assert_eq!(map.get(key).unwrap().as_deref(), Some(&b"abc"[..]));
+    assert_eq!(map.remove(key).unwrap().as_deref(), Some(&b"abc"[..]));
+    assert!(!map.contains_key(key).unwrap());
+    let mut entries = map.iter().collect::<tophash::Result<Vec<_>>>().unwrap();
+    entries.sort();
+    let left = (0..100u64).filter(|n| *n != 8).map(|n| (n.to_le_bytes().to_vec(), vec![n as u8; 3]));
+    assert_eq!(entries, left.collect::<Vec<_>>());
+}
+
+#[test]
 fn a_store_does_not_open_a_typed_file() {
     let place = Place::new();
     let path = place.file("a.tophash");

@@ -13,7 +13,7 @@ use crate::format::schema::DataType;
 ///
 /// Built in are `u8` to `u128`, `i8` to `i128`, `f32`, `f64` (as values), `bool`, `()`, `[u8; N]`, `str` and `String`,
 /// `[u8]` and `Vec<u8>`. A struct of fixed size says that it is [`Fixed`], and with the feature `serde` there is an
-/// adapter for whatever `serde` can write (`Postcard`). For all else a type implements this trait, here one that
+/// adapter for what `serde` can write (`Postcard`). For all else a type implements this trait, here one that
 /// stores its two texts one behind the other:
 ///
 /// ```
@@ -101,8 +101,7 @@ pub trait Key: Codec {}
 /// A struct of fixed size without padding, stored as it lies in memory; its numbers are those of [`zerocopy`], which say
 /// their endianness.
 ///
-/// Every sequence of so many bytes is a value, which the derived traits see to. With both keys and values of at most 128
-/// bytes the cells of the table hold them.
+/// Every sequence of so many bytes is a value, which the derived traits see to. One that is [`Eq`] is a [`Key`] too.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -153,7 +152,7 @@ impl<T: Fixed> Codec for T {
     }
 }
 
-impl<T: Fixed> Key for T {}
+impl<T: Fixed + Eq> Key for T {}
 
 /// Numbers are stored little-endian.
 macro_rules! numbers {

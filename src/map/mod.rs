@@ -19,6 +19,8 @@ mod entry;
 mod file;
 mod integer;
 mod iter;
+#[cfg(feature = "serde")]
+mod postcard;
 mod set;
 mod typed;
 
@@ -27,5 +29,7 @@ pub use dynamic::{DynIter, DynMap};
 pub use entry::{Entry, ModifiedEntry};
 pub use integer::Integer;
 pub use iter::{MapIter, MapKeys, MapValues};
+#[cfg(feature = "serde")]
+pub use postcard::{Named, Postcard};
 pub use set::Set;
 pub use typed::Map;
