@@ -15,7 +15,8 @@
 //! # }
 //! ```
 //!
-//! Start at [`Store`]; [`Options`] and [`Durability`] say how it is opened and when a write is on disk.
+//! Start at [`Store`], which keeps bytes, or at [`Map`] and [`Set`], which keep types; [`Options`] and [`Durability`] say how
+//! they are opened and when a write is on disk.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("tophash needs 64-bit Linux: a shared page cache, fallocate and hole punching");

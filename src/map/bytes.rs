@@ -1,7 +1,7 @@
 //! Entries as bytes, in either layout.
 //!
-//! The layout of a typed map is a constant of its types: the compiler leaves one of the two ways here, and a buffer of the
-//! type's size on the stack. Only a map whose types are known at run time asks each time.
+//! The layout of a typed map is a constant of its types: what is inlined into it leaves one of the two ways, and a buffer of
+//! the type's size on the stack. Only a map whose types are known at run time asks each time.
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::store::{Iter, Step, Store};
 const MAX_WIDTH: usize = MAX_INLINE_BYTES as usize;
 
 /// What `found` makes of a key's value.
-#[inline]
+#[inline(always)]
 pub(super) fn get<T>(
     store: &Store,
     layout: Layout,
@@ -28,7 +28,7 @@ pub(super) fn get<T>(
 }
 
 /// Whether a key is there.
-#[inline]
+#[inline(always)]
 pub(super) fn contains_key(store: &Store, layout: Layout, key: &[u8]) -> Result<bool> {
     match layout {
         Layout::Record => store.contains_key(key),
@@ -37,7 +37,7 @@ pub(super) fn contains_key(store: &Store, layout: Layout, key: &[u8]) -> Result<
 }
 
 /// Sets the value of a key; what `before` makes of the one before.
-#[inline]
+#[inline(always)]
 pub(super) fn insert<T>(
     store: &Store,
     layout: Layout,
@@ -54,7 +54,7 @@ pub(super) fn insert<T>(
 }
 
 /// Removes a key; what `before` makes of its value.
-#[inline]
+#[inline(always)]
 pub(super) fn remove<T>(
     store: &Store,
     layout: Layout,
@@ -86,7 +86,7 @@ pub(super) fn remove_seen(store: &Store, layout: Layout, key: &[u8], seen: &[u8]
 }
 
 /// Gives the value of a key to `change`, and does what that says, all in one; where that refuses, nothing changes.
-#[inline]
+#[inline(always)]
 pub(super) fn update<B: AsRef<[u8]>>(
     store: &Store,
     layout: Layout,
