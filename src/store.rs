@@ -93,7 +93,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Locked`](crate::Error::Locked) at once when another handle has it open; [`NotTophash`](crate::Error::NotTophash)
-    /// and [`Version`](crate::Error::Version) for files that are not ours or too new, which are left as they are;
+    /// and [`Version`](crate::Error::Version) for files that are not ours or too new, [`Schema`](crate::Error::Schema) for
+    /// those of a [`Map`](crate::Map) or a [`Set`](crate::Set), which are left as they are;
     /// [`Corrupt`](crate::Error::Corrupt) where a checksum does not fit.
     ///
     /// ```

@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::borrow::Borrow as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use common::Place;
+use tophash::report::WhichArray;
 use tophash::zerocopy::little_endian::U32;
 use tophash::zerocopy::{FromBytes, Immutable, IntoBytes, Unaligned};
 use tophash::{Codec, DataType, Error, Fixed, Key, Map, Options, Result, Schema, Set, Store};
@@ -64,6 +66,68 @@ fn handles_are_shared_among_threads() {
     assert_eq!(hits.get("all").unwrap(), Some(2_000));
     assert!(pages.values().all(|n| n.unwrap() == 200));
     assert!(format!("{hits:?}").contains("str to u64"), "{hits:?}");
+}
+
+#[test]
+fn of_those_who_insert_at_the_same_time_all_get_the_value_of_one() {
+    let place = Place::new();
+    let inline = Map::<u32, u64>::open(place.file("a.tophash")).unwrap();
+    let records = Map::<[u8], u64>::open(place.file("b.tophash")).unwrap();
+    let inserted_by = |thread: u64| {
+        let (inline, records) = (&inline, &records);
+        move || {
+            let insert = |n: u32| {
+                let own = inline.entry(n).or_insert(thread).unwrap();
+                (own, records.entry(n.to_le_bytes()).or_insert_with(|| thread).unwrap())
+            };
+            (0..5_000).map(insert).collect::<Vec<_>>()
+        }
+    };
+    let found = std::thread::scope(|scope| {
+        let threads = [1, 2, 3].map(|thread| scope.spawn(inserted_by(thread)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert!(found[0] == found[1] && found[1] == found[2]);
+    for (n, &(own, other)) in (0..).zip(&found[0]) {
+        assert_eq!(inline.get(&n).unwrap(), Some(own));
+        assert_eq!(records.get(&n.to_le_bytes()).unwrap(), Some(other));
+    }
+}
+
+/// What is done with a file as a whole is done with that of a map.
+fn keeps_its_file<K: Key + ?Sized, const ENTRIES: u64>(key: impl Fn(u64) -> K::Owned) {
+    let place = Place::new();
+    let (path, copy) = (place.file("a.tophash"), place.file("copy.tophash"));
+    let map = Options::new().background(false).open_map::<K, u64>(&path).unwrap();
+    (0..20).for_each(|round| {
+        assert_eq!(map.try_extend((0..ENTRIES).map(|n| (key(n), round))).unwrap(), ENTRIES)
+    });
+    map.sync().unwrap();
+    map.checkpoint().unwrap();
+    assert_eq!(map.stats().unwrap().count, ENTRIES);
+    assert_eq!(map.growth().unwrap().b, map.stats().unwrap().b);
+    let buckets = map.buckets(WhichArray::Current).collect::<Result<Vec<_>>>().unwrap();
+    assert_eq!(map.bucket(WhichArray::Current, 1).unwrap().as_ref(), Some(&buckets[1]));
+    let compacted = map.compact().unwrap();
+    assert!(compacted.file_bytes <= compacted.file_bytes_before);
+    assert_eq!(map.backup(&copy).unwrap().entries, ENTRIES);
+    assert_eq!(map.path(), path);
+    map.clear().unwrap();
+    assert!(map.is_empty());
+    map.close().unwrap();
+
+    let copy = Options::new().read_only(true).open_map::<K, u64>(&copy).unwrap();
+    assert!(copy.verify().unwrap().is_clean());
+    assert_eq!(copy.len(), ENTRIES);
+    assert!(copy.values().all(|round| round.unwrap() == 19));
+    assert!(matches!(copy.insert(key(0), 1), Err(Error::ReadOnly)));
+    assert!(matches!(copy.update(key(0).borrow(), |n| n), Err(Error::ReadOnly)));
+}
+
+#[test]
+fn a_map_keeps_its_file_as_a_store_does() {
+    keeps_its_file::<u64, 3_000>(|n| n);
+    keeps_its_file::<str, 3_000>(|n| n.to_string());
 }
 
 /// Opens a file as one of other types, which says so and leaves it as it was.

@@ -128,7 +128,7 @@ pub trait Key: Codec {}
 pub trait Fixed: FromBytes + IntoBytes + Immutable + Unaligned {
     /// The type's name in the header of a file: whoever opens that must have the same. At most 64 bytes, and none of
     /// the [built-in](DataType::built_in) ones. A struct whose fields change is another type, and has another name.
-    const NAME: &str;
+    const NAME: &'static str;
 }
 
 impl<T: Fixed> Codec for T {

@@ -42,7 +42,7 @@ pub struct Postcard<T>(PhantomData<fn(&T)>);
 pub trait Named {
     /// The type's name in the header of a file: whoever opens that must have the same. At most 64 bytes, and none of
     /// the [built-in](crate::DataType::built_in) ones.
-    const NAME: &str;
+    const NAME: &'static str;
 }
 
 impl<T: Named + Serialize + DeserializeOwned> Codec for Postcard<T> {
