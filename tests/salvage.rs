@@ -419,3 +419,44 @@ fn pages_that_cannot_be_read_cost_what_lies_in_them() {
             .all(|n| found.get(format!("key {n}").as_bytes()).is_none_or(|value| *value == [n as u8; 40]))
     );
 }
+
+/// A file of the inline layout: the log says what came last, the cells all else.
+#[test]
+fn what_a_map_of_cells_still_holds_is_kept() {
+    const ENTRIES: u64 = 20_000;
+    let disk = SimDisk::new(1);
+    let squares = on(&disk).open_map::<u64, u64>(OLD).unwrap();
+    for n in 0..ENTRIES {
+        squares.insert(n, n * n).unwrap();
+    }
+    squares.remove(&7).unwrap();
+    squares.checkpoint().unwrap();
+    let buckets =
+        squares.info().unwrap().extents.into_iter().find(|extent| extent.what == "buckets").unwrap();
+    squares.insert(5, 1).unwrap();
+    drop(squares);
+    let whole = disk.contents(OLD).unwrap();
+    // A page of the array in the middle, and one bit.
+    for damaged_pages in [0, 1] {
+        let mut bytes = whole.clone();
+        if damaged_pages > 0 {
+            bytes[(buckets.offset + buckets.bytes / 2) as usize / 4096 * 4096 + 100] ^= 0x10;
+        }
+        let disk = SimDisk::new(2);
+        disk.put(OLD, &bytes);
+        let report = Salvage::new(OLD, NEW).options(on(&disk)).run().unwrap();
+        let kept = on(&disk).open_map::<u64, u64>(NEW).unwrap();
+        for entry in &kept {
+            let (key, value) = entry.unwrap();
+            assert_eq!(value, if key == 5 { 1 } else { key * key });
+        }
+        assert_eq!(kept.get(&7).unwrap(), None);
+        // A page has some 28 buckets.
+        let lost = ENTRIES - 1 - kept.len();
+        assert!(lost <= damaged_pages * 29 * 16, "{lost} entries are lost");
+        assert_eq!(lost > 0, damaged_pages > 0);
+        assert_eq!(report.entries, kept.len());
+        assert_eq!(report.is_complete(), damaged_pages == 0);
+        assert_eq!(report.damage.is_empty(), damaged_pages == 0);
+    }
+}

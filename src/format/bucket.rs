@@ -29,7 +29,7 @@ pub const FIRST_CELL_WORD: usize = 1;
 /// anyone's overflow bucket.)
 pub const OVERFLOW_WORD: usize = 1 + CELLS;
 
-const _: () = assert!(BUCKET_BYTES == 80);
+const _: () = assert!(BUCKET_BYTES == 80 && OVERFLOW_WORD + 1 == BUCKET_WORDS);
 
 /// Where the parts of a bucket lie, in words. Eight keys or elems of any width fill whole words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -13,7 +13,7 @@ const MAX_WIDTH: usize = MAX_INLINE_BYTES as usize;
 
 /// What `found` makes of a key's value.
 #[inline(always)]
-pub(super) fn get<T>(
+pub(crate) fn get<T>(
     store: &Store,
     layout: Layout,
     key: &[u8],
@@ -29,7 +29,7 @@ pub(super) fn get<T>(
 
 /// Whether a key is there.
 #[inline(always)]
-pub(super) fn contains_key(store: &Store, layout: Layout, key: &[u8]) -> Result<bool> {
+pub(crate) fn contains_key(store: &Store, layout: Layout, key: &[u8]) -> Result<bool> {
     match layout {
         Layout::Record => store.contains_key(key),
         Layout::Inline { elem_width, .. } => with_room(elem_width, |elem| store.inline_get(key, elem)),
@@ -38,7 +38,7 @@ pub(super) fn contains_key(store: &Store, layout: Layout, key: &[u8]) -> Result<
 
 /// Sets the value of a key; what `before` makes of the one before.
 #[inline(always)]
-pub(super) fn insert<T>(
+pub(crate) fn insert<T>(
     store: &Store,
     layout: Layout,
     key: &[u8],
@@ -153,13 +153,13 @@ fn with_room<T>(width: u8, f: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 /// Every entry.
-pub(super) enum Entries<'s> {
+pub(crate) enum Entries<'s> {
     Record(Iter<'s>),
     Inline(Box<InlineEntries<'s>>),
 }
 
 /// Every entry of the inline layout, and room for one of them.
-pub(super) struct InlineEntries<'s> {
+pub(crate) struct InlineEntries<'s> {
     entries: InlineIter<'s>,
     key_width: usize,
     elem_width: usize,
@@ -168,7 +168,7 @@ pub(super) struct InlineEntries<'s> {
 }
 
 impl<'s> Entries<'s> {
-    pub(super) fn new(store: &'s Store, layout: Layout) -> Self {
+    pub(crate) fn new(store: &'s Store, layout: Layout) -> Self {
         match layout {
             Layout::Record => Entries::Record(store.iter()),
             Layout::Inline { key_width, elem_width } => Entries::Inline(Box::new(InlineEntries {
@@ -183,7 +183,7 @@ impl<'s> Entries<'s> {
 
     /// What `found` makes of the next entry; `None` at the end.
     #[inline]
-    pub(super) fn next_with<T>(
+    pub(crate) fn next_with<T>(
         &mut self,
         found: impl FnOnce(&[u8], &[u8]) -> Result<T>,
     ) -> Option<Result<T>> {

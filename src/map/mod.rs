@@ -12,7 +12,7 @@
 //! asked before that is replaced.
 
 mod built_in;
-mod bytes;
+pub(crate) mod bytes;
 mod codec;
 mod dynamic;
 mod entry;

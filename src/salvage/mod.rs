@@ -10,6 +10,9 @@
 //! back, or an older value; so may a segment that was given up because nothing in it was live, with the removals that it
 //! held: the report counts entries from before such a gap as doubtful.
 //!
+//! Of a file of the inline layout the log has no more than what was written since the last checkpoint. There the cells are the
+//! truth: what can be read of the table is kept, if the file still opens.
+//!
 //! The damaged file is read by calls and under a shared lock, and never written.
 
 pub(crate) mod report;
@@ -22,6 +25,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::header::{Identity, MAGIC, SLOT_OFFSETS};
+use crate::format::schema::Schema;
 use crate::options::{Durability, Options};
 use crate::store::Store;
 use crate::table::{HashKind, LoadFactor};
@@ -156,7 +160,8 @@ impl<'a> Salvage<'a> {
         }
         report.table_entries = table.as_ref().map(Store::len);
         let new_options = self.options.unwrap_or_else(|| like_the_old(identity, report.table_entries));
-        let new = Options { must_be_new: true, read_only: false, create: true, ..new_options };
+        let schema = Some(identity.map_or(Schema::BYTES, |identity| identity.schema));
+        let new = Options { must_be_new: true, read_only: false, create: true, schema, ..new_options };
         let new = new.open(&self.to)?;
         let done = Work::new(&new, table, source, file_id, report).run(&log, |bytes| progress.advance(bytes));
         let closed = done.and_then(|report| new.close().map(|()| report));
@@ -175,7 +180,8 @@ fn open_damaged(path: &Path, options: &Options, source: &Source, damage: &mut Ve
     if !source.unreadable().is_empty() {
         return None;
     }
-    let options = Options { volume: Arc::clone(&options.volume), ..Options::new().read_only(true) };
+    let volume = Arc::clone(&options.volume);
+    let options = Options { volume, schema: None, ..Options::new().read_only(true) };
     match options.open(path) {
         Ok(store) => Some(store),
         Err(Error::Corrupt { what, offset, .. }) => {

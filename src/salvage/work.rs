@@ -6,9 +6,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::record::{Frame, Kind, Salt};
+use crate::format::schema::Layout;
 use crate::format::segment::FIRST_RECORD;
+use crate::map::bytes::{self, Entries};
 use crate::store::Store;
 use crate::upkeep::scan::{Found, LogBytes, Scan};
 
@@ -22,6 +24,7 @@ type KeyPrint = u128;
 pub(super) struct Work<'a> {
     new: &'a Store,
     /// The damaged file, if it opens.
+    layout: Layout,
     table: Option<Store>,
     source: Source,
     file_id: [u8; 16],
@@ -54,7 +57,8 @@ impl<'a> Work<'a> {
         let random = RandomState::new();
         let printer = SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1));
         let (gone, damaged) = Default::default();
-        Work { new, table, source, file_id, report, gone, damaged, printer, behind_damage: false }
+        let layout = new.schema().layout();
+        Work { new, layout, table, source, file_id, report, gone, damaged, printer, behind_damage: false }
     }
 
     /// Takes every life of the log, newest first.
@@ -67,6 +71,7 @@ impl<'a> Work<'a> {
                 break;
             }
         }
+        self.entries_of_cells()?;
         self.report.entries = self.new.len();
         Ok(self.report)
     }
@@ -89,10 +94,12 @@ impl<'a> Work<'a> {
                 Kind::Clear => return Ok(true),
                 Kind::Grow | Kind::SyncMark | Kind::Evacuate | Kind::Batch => {}
                 Kind::Remove | Kind::Put | Kind::Move => match self.key(offset, &frame, salt) {
+                    Some(key) if !self.fits(&key, None) => self.damage("log", offset, frame.bytes()),
                     None => self.damage("log", offset, frame.bytes()),
                     Some(key) if frame.kind == Kind::Remove => self.remove(&key)?,
                     Some(key) => {
                         let value = if value_whole { self.value(offset, &frame, salt) } else { None };
+                        let value = value.filter(|value| self.fits(&key, Some(value)));
                         self.put(key, value, offset, frame.bytes())?;
                     }
                 },
@@ -138,7 +145,7 @@ impl<'a> Work<'a> {
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<()> {
-        if !self.new.contains_key(key)? {
+        if !self.contains(key)? {
             self.gone.insert(self.print(key));
         }
         Ok(())
@@ -147,13 +154,13 @@ impl<'a> Work<'a> {
     /// Takes a record, `None` being a value that is damaged, unless a newer one decided.
     fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, offset: u64, record_bytes: u64) -> Result<()> {
         let print = self.print(&key);
-        if self.gone.contains(&print) || self.new.contains_key(&key)? {
+        if self.gone.contains(&print) || self.contains(&key)? {
             self.report.stale += 1;
             return Ok(());
         }
         match (self.verdict(&key), value) {
             (Verdict::Is(value), _) => {
-                self.new.insert(&key, value)?;
+                self.insert(&key, &value)?;
                 self.report.confirmed += 1;
             }
             (Verdict::Absent, _) => {
@@ -168,7 +175,7 @@ impl<'a> Work<'a> {
                 }
             }
             (Verdict::Unknown, Some(value)) => {
-                self.new.insert(&key, value)?;
+                self.insert(&key, &value)?;
                 self.report.doubtful += u64::from(self.behind_damage);
                 if let Some(&place) = self.damaged.get(&print) {
                     self.report.keys[place].older = Some(offset);
@@ -179,11 +186,52 @@ impl<'a> Work<'a> {
     }
 
     fn verdict(&self, key: &[u8]) -> Verdict {
-        match self.table.as_ref().map(|table| table.get(key)) {
-            Some(Ok(Some(value))) => Verdict::Is(value.to_vec()),
+        let get = |table| bytes::get(table, self.layout, key, <[u8]>::to_vec);
+        match self.table.as_ref().map(get) {
+            Some(Ok(Some(value))) => Verdict::Is(value),
             Some(Ok(None)) => Verdict::Absent,
             Some(Err(_)) | None => Verdict::Unknown,
         }
+    }
+
+    /// In the inline layout the log has what was written since the last checkpoint, if that; the cells have it all.
+    fn entries_of_cells(&mut self) -> Result<()> {
+        if self.layout == Layout::Record {
+            return Ok(());
+        }
+        let Some(table) = self.table.take() else { return Ok(()) };
+        let mut entries = Entries::new(&table, self.layout);
+        while let Some(entry) = entries.next_with(|key, elem| Ok((key.to_vec(), elem.to_vec()))) {
+            match entry {
+                Ok((key, elem)) if !self.contains(&key)? => {
+                    self.insert(&key, &elem)?;
+                    self.report.confirmed += 1;
+                }
+                Ok(_) => {}
+                Err(Error::Corrupt { what, offset, .. }) => self.damage(what, offset, 0),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether cells can hold such a key, and such a value.
+    fn fits(&self, key: &[u8], value: Option<&[u8]>) -> bool {
+        match self.layout {
+            Layout::Record => true,
+            Layout::Inline { key_width, elem_width } => {
+                key.len() == usize::from(key_width)
+                    && value.is_none_or(|value| value.len() == usize::from(elem_width))
+            }
+        }
+    }
+
+    fn contains(&self, key: &[u8]) -> Result<bool> {
+        bytes::contains_key(self.new, self.layout, key)
+    }
+
+    fn insert(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        bytes::insert(self.new, self.layout, key, value, |_| ()).map(drop)
     }
 
     /// The key of a record that the walk found. Compared once more: a sector may fail between.

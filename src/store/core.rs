@@ -287,7 +287,10 @@ impl Core {
 
     /// The parts that write.
     pub(super) fn files(&self) -> Result<&Files> {
-        self.files.as_ref().ok_or(Error::ReadOnly)
+        match &*self.files {
+            Some(files) => Ok(files),
+            None => Err(Error::ReadOnly),
+        }
     }
 
     /// A write that panicked may have left the table half changed; nobody writes after it. Reopening recovers.
@@ -315,7 +318,10 @@ impl Drop for Core {
 impl Writer {
     /// The log's end; only a store that writes has one.
     pub(super) fn log(&mut self) -> Result<&mut LogWriter> {
-        self.log.as_mut().ok_or(Error::ReadOnly)
+        match &mut self.log {
+            Some(log) => Ok(log),
+            None => Err(Error::ReadOnly),
+        }
     }
 }
 
