@@ -14,7 +14,7 @@ use crate::file::log::writer::Purpose;
 use crate::file::pages::IndexPages;
 use crate::format::bucket::Hash;
 use crate::format::record::{Frame, Kind};
-use crate::format::schema::Layout;
+use crate::format::schema::{Layout, MAX_INLINE_BYTES};
 use crate::mutants::{Mutant, kept};
 use crate::store::Store;
 use crate::store::core::{Core, Files, Writer};
@@ -227,14 +227,24 @@ impl<'s> InlineIter<'s> {
     }
 
     /// Copies the next entry to `key` and `elem`; `None` at the end.
+    #[inline]
     pub(crate) fn next(&mut self, key: &mut [u8], elem: &mut [u8]) -> Option<Result<()>> {
+        // An entry passes through a few hands on its way.
+        match key.len() + elem.len() {
+            0..=16 => self.next_of::<16>(key, elem),
+            17..=64 => self.next_of::<64>(key, elem),
+            _ => self.next_of::<{ 2 * MAX_INLINE_BYTES as usize }>(key, elem),
+        }
+    }
+
+    fn next_of<const BYTES: usize>(&mut self, key: &mut [u8], elem: &mut [u8]) -> Option<Result<()>> {
         let State::Walking(walk, pin) = &mut self.state else {
             return match std::mem::replace(&mut self.state, State::Ended) {
                 State::Failed(error) => Some(Err(error)),
                 _ => None,
             };
         };
-        let (core, cells) = (self.core, self.core.inline_cells());
+        let (core, cells) = (self.core, self.core.inline_cells().of_at_most::<BYTES>());
         let entry = match walk.peek(core.published(pin), &cells) {
             Some(entry) => entry,
             None => match walk.next(|| core.published(pin), &cells)? {

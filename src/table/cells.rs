@@ -86,8 +86,11 @@ impl<R: Records> Cells for R {
     }
 }
 
-/// The cells of the inline layout.
-pub struct InlineCells<'a> {
+/// Bytes of the largest key and the largest elem.
+const LARGEST_ENTRY: usize = 2 * MAX_INLINE_BYTES as usize;
+
+/// The cells of the inline layout. Entries that are read from them take `BYTES` bytes, at least those of a key and an elem.
+pub struct InlineCells<'a, const BYTES: usize = LARGEST_ENTRY> {
     hasher: &'a KeyHasher,
     key_width: usize,
     elem_width: usize,
@@ -95,13 +98,13 @@ pub struct InlineCells<'a> {
 
 /// Key and elem of a cell, copied.
 #[derive(Clone, Copy)]
-pub struct InlineEntry {
-    bytes: [u8; 2 * MAX_INLINE_BYTES as usize],
+pub struct InlineEntry<const BYTES: usize> {
+    bytes: [u8; BYTES],
     key_width: u8,
     elem_width: u8,
 }
 
-impl InlineEntry {
+impl<const BYTES: usize> InlineEntry<BYTES> {
     /// The key.
     #[inline]
     pub fn key(&self) -> &[u8] {
@@ -124,6 +127,15 @@ impl<'a> InlineCells<'a> {
         InlineCells { hasher, key_width, elem_width }
     }
 
+    /// The same for small entries.
+    #[inline]
+    pub fn of_at_most<const BYTES: usize>(self) -> InlineCells<'a, BYTES> {
+        let InlineCells { hasher, key_width, elem_width } = self;
+        InlineCells { hasher, key_width, elem_width }
+    }
+}
+
+impl<const BYTES: usize> InlineCells<'_, BYTES> {
     #[inline]
     fn hash_of<P: Pages>(&self, slot: Slot<'_, P>, key: &mut [u8]) -> Hash {
         slot.copy_key(key);
@@ -131,16 +143,16 @@ impl<'a> InlineCells<'a> {
     }
 
     #[inline]
-    fn entry<P: Pages>(&self, slot: Slot<'_, P>) -> InlineEntry {
-        let mut bytes = [0; 2 * MAX_INLINE_BYTES as usize];
+    fn entry<P: Pages>(&self, slot: Slot<'_, P>) -> InlineEntry<BYTES> {
+        let mut bytes = [0; BYTES];
         let (key, elem) = bytes.split_at_mut(self.key_width);
         slot.read(key, &mut elem[..self.elem_width]);
         InlineEntry { bytes, key_width: self.key_width as u8, elem_width: self.elem_width as u8 }
     }
 }
 
-impl Cells for InlineCells<'_> {
-    type Entry = InlineEntry;
+impl<const BYTES: usize> Cells for InlineCells<'_, BYTES> {
+    type Entry = InlineEntry<BYTES>;
 
     const HASH_BITS: u32 = 0;
 
@@ -149,24 +161,24 @@ impl Cells for InlineCells<'_> {
     }
 
     #[inline]
-    fn read<P: Pages>(&self, slot: Slot<'_, P>) -> Result<InlineEntry> {
+    fn read<P: Pages>(&self, slot: Slot<'_, P>) -> Result<InlineEntry<BYTES>> {
         Ok(self.entry(slot))
     }
 
     #[inline]
-    fn peek<P: Pages>(&self, slot: Slot<'_, P>) -> Option<InlineEntry> {
+    fn peek<P: Pages>(&self, slot: Slot<'_, P>) -> Option<InlineEntry<BYTES>> {
         Some(self.entry(slot))
     }
 
-    fn find<P: Pages>(&self, slot: Slot<'_, P>, _: Hash, key: &[u8]) -> Result<Option<InlineEntry>> {
+    fn find<P: Pages>(&self, slot: Slot<'_, P>, _: Hash, key: &[u8]) -> Result<Option<InlineEntry<BYTES>>> {
         Ok(Some(self.entry(slot)).filter(|entry| entry.key() == key))
     }
 
-    fn key<'a>(&'a self, entry: &'a InlineEntry) -> &'a [u8] {
+    fn key<'a>(&'a self, entry: &'a InlineEntry<BYTES>) -> &'a [u8] {
         entry.key()
     }
 
-    fn hash(&self, entry: &InlineEntry) -> Hash {
+    fn hash(&self, entry: &InlineEntry<BYTES>) -> Hash {
         self.hasher.hash(entry.key())
     }
 
