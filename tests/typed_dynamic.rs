@@ -3,7 +3,7 @@
 mod common;
 
 use common::Place;
-use tophash::{DataType, Error, Options, Schema, Store};
+use tophash::{Batch, DataType, Error, Options, Schema, Store};
 
 fn built_in(name: &str) -> DataType {
     DataType::built_in(name).unwrap()
@@ -36,6 +36,29 @@ fn a_file_of_any_types_opens_and_says_what_they_are() {
     assert_eq!(map.remove("sun").unwrap(), Some(1u32.to_le_bytes().to_vec()));
     assert_eq!(map.remove("sun").unwrap(), None);
     assert!(map.verify().unwrap().is_clean());
+}
+
+#[test]
+fn a_batch_is_applied_in_both_layouts() {
+    let place = Place::new();
+    let numbers = Schema::new(built_in("u32"), built_in("u32"));
+    for (file, schema) in [("records", words()), ("cells", numbers)] {
+        let map = Options::new().create_dyn(place.file(file), schema).unwrap();
+        map.insert_many([("gone", [1; 4]), ("kept", [2; 4])]).unwrap();
+        let mut batch = Batch::new();
+        batch.put("twic", [3; 4]).remove("gone").put("twic", [4; 4]).put("late", [5; 4]).remove("late");
+        map.apply(&batch).unwrap();
+        let mut entries: Vec<_> = map.iter().map(|entry| entry.unwrap()).collect();
+        entries.sort();
+        assert_eq!(entries, [(b"kept".to_vec(), vec![2; 4]), (b"twic".to_vec(), vec![4; 4])], "{file}");
+
+        batch.put("okay", [6; 4]).put("nope", [7; 5]);
+        assert!(matches!(map.apply(&batch), Err(Error::Width { expected: 4, found: 5, .. })));
+        assert_eq!(map.len(), 2, "{file}");
+        batch.clear().put("only", [8; 4]);
+        map.apply(&batch).unwrap();
+        assert_eq!((map.len(), map.get("only").unwrap()), (1, Some(vec![8; 4])), "{file}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::format::record::Kind;
 use crate::format::schema::{Layout, MAX_INLINE_BYTES};
 use crate::store::inline::{Change, InlineIter};
 use crate::store::{Iter, Step, Store};
@@ -129,15 +130,21 @@ fn leave<B: AsRef<[u8]>>(step: Step<B>, present: bool, elem: &mut [u8]) -> Resul
     }
 }
 
-/// Makes the puts of a batch: together where records hold the entries, else one after the other.
-pub(super) fn insert_many(store: &Store, layout: Layout, batch: &Batch) -> Result<()> {
-    match layout {
-        Layout::Record => store.apply(batch),
-        Layout::Inline { .. } => batch.changes().try_for_each(|change| {
-            let change = change?;
-            insert(store, layout, change.key, change.value, |_| ()).map(drop)
-        }),
+/// Makes the changes of a batch: together where records hold the entries, else one after the other.
+pub(super) fn apply(store: &Store, layout: Layout, batch: &Batch) -> Result<()> {
+    if layout == Layout::Record {
+        return store.apply(batch);
     }
+    if batch.clears() {
+        store.clear()?;
+    }
+    batch.changes().try_for_each(|change| {
+        let change = change?;
+        match change.frame.kind {
+            Kind::Remove => remove(store, layout, change.key, |_| ()).map(drop),
+            _ => insert(store, layout, change.key, change.value, |_| ()).map(drop),
+        }
+    })
 }
 
 /// Gives `f` a buffer of so many bytes on the stack. Where the width is a constant, so is the size.

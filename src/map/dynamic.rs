@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::format::record::Kind;
 use crate::format::schema::{Layout, Schema};
 use crate::map::built_in;
 use crate::map::bytes::{self, Entries};
@@ -111,13 +112,44 @@ impl DynMap {
         &self,
         entries: impl IntoIterator<Item = (K, V)>,
     ) -> Result<()> {
-        let batch = Batch::from_iter(entries);
-        for change in batch.changes() {
+        self.apply(&Batch::from_iter(entries))
+    }
+
+    /// Makes the changes of a batch: together in the record layout, as [`Store::apply`]; in the inline layout each is a
+    /// write of its own.
+    ///
+    /// # Errors
+    /// As those of [`DynMap::insert`]. Where something in the batch is no key or no value of the file, nothing has changed.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("words.tophash");
+    /// use tophash::{Batch, DataType, Options, Schema};
+    ///
+    /// let schema = Schema::new(DataType::varying("str")?, DataType::fixed("u32", 4)?);
+    /// let words = Options::new().create_dyn(&path, schema)?;
+    /// let mut batch = Batch::new();
+    /// batch.put("moon", 7u32.to_le_bytes()).put("sun", 1u32.to_le_bytes()).remove("moon");
+    /// words.apply(&batch)?;
+    /// assert_eq!(words.len(), 1);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
+    pub fn apply(&self, batch: &Batch) -> Result<()> {
+        if self.schema() != Schema::BYTES {
+            self.check(batch)?;
+        }
+        bytes::apply(&self.store, self.layout(), batch)
+    }
+
+    fn check(&self, batch: &Batch) -> Result<()> {
+        batch.changes().try_for_each(|change| {
             let change = change?;
             self.key(change.key)?;
-            self.value(change.value)?;
-        }
-        bytes::insert_many(&self.store, self.layout(), &batch)
+            if change.frame.kind == Kind::Put {
+                self.value(change.value)?;
+            }
+            Ok(())
+        })
     }
 
     /// Every entry, as [`Store::iter`] yields them.

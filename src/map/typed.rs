@@ -271,7 +271,7 @@ impl<K: Key + ?Sized, V: Codec + ?Sized> Map<K, V> {
         for (key, value) in entries {
             put::<K, V>(&mut batch, key.borrow(), value.borrow())?;
         }
-        bytes::insert_many(&self.store, Self::LAYOUT, &batch)
+        bytes::apply(&self.store, Self::LAYOUT, &batch)
     }
 
     /// Inserts as many entries as there are, and returns their number. What [`Extend`] is for other collections, which here
@@ -295,7 +295,7 @@ impl<K: Key + ?Sized, V: Codec + ?Sized> Map<K, V> {
         while let Some((key, value)) = entries.next() {
             put::<K, V>(&mut batch, key.borrow(), value.borrow())?;
             if batch.is_full() || entries.peek().is_none() {
-                bytes::insert_many(&self.store, Self::LAYOUT, &batch)?;
+                bytes::apply(&self.store, Self::LAYOUT, &batch)?;
                 done += batch.len() as u64;
                 batch.reset();
             }
