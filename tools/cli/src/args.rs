@@ -8,7 +8,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  a key (or a bucket) is not there
-  2  usage: a wrong argument, malformed input, or FILE is not a tophash file
+  2  usage: a wrong argument, malformed input, keys or values of other types than those of FILE, or
+     FILE is not a tophash file
   3  the file is corrupt; for salvage: something in it may be lost
   4  the file is locked: another process writes it, or, for a command that writes, has it open
   5  the operating system refused: no such file, no permission, no space left
@@ -51,11 +52,13 @@ impl Color {
 
 #[derive(Subcommand)]
 pub enum Command {
+    Create(commands::create::Create),
     Import(commands::import::Import),
     Export(commands::export::Export),
     Dump(commands::dump::Dump),
     Get(commands::get::Get),
     Set(commands::set::Set),
+    Add(commands::add::Add),
     Del(commands::del::Del),
     Clear(commands::clear::Clear),
     Info(commands::info::Info),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::entry::Malformed;
+use crate::text::Malformed;
 
 const NOT_FOUND: u8 = 1;
 const USAGE: u8 = 2;
@@ -116,6 +116,7 @@ fn code_of(error: &tophash::Error) -> u8 {
     match error {
         // Naming a file that is not ours is a slip of the hand, not damage.
         Error::NotTophash { .. } | Error::TooLarge { .. } => USAGE,
+        Error::Schema { .. } | Error::Width { .. } | Error::Decode { .. } | Error::Overflow { .. } => USAGE,
         Error::Corrupt { .. } => CORRUPT,
         Error::Locked { .. } => LOCKED,
         Error::Version { .. } => VERSION,

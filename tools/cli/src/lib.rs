@@ -1,16 +1,19 @@
 //! `tophash`: import, look up, inspect and dump tophash files.
 //!
 //! The command as a library, so that what it parses can be fuzzed: `tools/fuzz`. One file per verb in `commands`;
-//! `lines` reads text line by line, `entry` reads and writes entries in it, `output` is how reports look, `failure`
-//! what can go wrong and the exit code of each.
+//! `lines` reads text line by line, `entry` reads and writes entries in it, `types` says what keys and values are,
+//! `text` has the escapes, `output` is how reports look, `failure` what can go wrong and the exit code of each.
 
 pub mod args;
 mod commands;
 pub mod entry;
 mod failure;
 mod lines;
+mod new_file;
 mod output;
 mod store;
+pub mod text;
+pub mod types;
 
 use std::process::ExitCode;
 
@@ -31,11 +34,13 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Create(create) => create.run(),
         Command::Import(import) => import.run(),
         Command::Export(export) => export.run(),
         Command::Dump(dump) => dump.run(),
         Command::Get(get) => get.run(),
         Command::Set(set) => set.run(),
+        Command::Add(add) => add.run(),
         Command::Del(del) => del.run(),
         Command::Clear(clear) => clear.run(),
         Command::Info(info) => info.run(),

@@ -7,20 +7,22 @@ use std::path::Path;
 use clap::ValueEnum;
 use tophash::{Error, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
-use crate::entry::{Decoder, Malformed, tsv};
+use crate::entry::Decoder;
 use crate::failure::{Failure, Kept};
 use crate::output::Progress;
+use crate::text::{Malformed, unescape};
+use crate::types::Types;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// How a line is an entry.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum InputFormat {
-    /// The key is what stands before the first delimiter, the value all that follows
+    /// The key is what stands before the first delimiter, the value all that follows; of a set, a line is a key
     Lines,
-    /// As dump writes it: KEY, a tab, VALUE, with the escapes \t \n \r \\ \xNN
+    /// As dump writes it: KEY, a tab, VALUE, with the escapes \t \n \r \\ \xNN; of a set, KEY alone
     Tsv,
-    /// As dump --format jsonl writes it: {"key":"…","value":"…"}
+    /// As dump --format jsonl writes it: {"key":"…","value":"…"}, numbers as numbers
     Jsonl,
 }
 
@@ -43,7 +45,7 @@ impl InputFormat {
 pub struct Delimiter(Vec<u8>);
 
 pub fn parse_delimiter(text: &str) -> Result<Delimiter, String> {
-    let delimiter = tsv::unescape(text.as_bytes()).map_err(|why| why.to_string())?;
+    let delimiter = unescape(text.as_bytes()).map_err(|why| why.to_string())?;
     match &*delimiter {
         [] => Err("a delimiter has at least one byte".to_owned()),
         bytes if bytes.contains(&b'\n') => Err("a newline ends the line already".to_owned()),
@@ -85,12 +87,13 @@ impl Input {
     pub fn next_entry(
         &mut self,
         decoder: &Decoder,
+        types: Types,
         take: impl FnOnce(&[u8], &[u8]),
     ) -> Result<bool, Failure> {
         let mut line = std::mem::take(&mut self.line);
         let more = self.next_line(&mut line)?;
         if more {
-            let entry = decoder.decode(&line).and_then(|(key, value)| {
+            let entry = decoder.decode(&line, types).and_then(|(key, value)| {
                 check_size("a key", &key, MAX_KEY_BYTES)?;
                 check_size("a value", &value, MAX_VALUE_BYTES)?;
                 Ok((key, value))

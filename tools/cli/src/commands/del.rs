@@ -5,21 +5,22 @@ use std::path::PathBuf;
 
 use tophash::Batch;
 
-use crate::entry::tsv;
 use crate::failure::Failure;
 use crate::lines::Input;
-use crate::store::{argument_bytes, keys_not_found, open_to_write};
+use crate::store::{argument_bytes, keys_not_found, open_to_read, open_to_write};
+use crate::text::unescape;
+use crate::types::{Type, Types};
 
 /// Remove keys
 #[derive(clap::Args)]
 #[command(after_help = "\
-Removes every key that is there, all of them together; exits with 1 if one was not. Without KEY it reads the keys from \
-standard input, one a line.")]
+Removes every key that is there; exits with 1 if one was not. Where records hold the entries (info shows it), all of \
+them are removed together. Without KEY it reads the keys from standard input, one a line.")]
 pub struct Del {
     /// The store
     file: PathBuf,
-    /// The keys
-    #[arg(value_name = "KEY")]
+    /// The keys: numbers, text or bytes, as the file has them
+    #[arg(value_name = "KEY", allow_negative_numbers = true)]
     keys: Vec<OsString>,
     /// The keys have escapes as `dump` writes them: \t \n \r \\ \xNN
     #[arg(short, long)]
@@ -28,34 +29,37 @@ pub struct Del {
 
 impl Del {
     pub fn run(self) -> Result<(), Failure> {
+        // Not open while standard input is read: that may come from a program that looks at the file.
+        let ty = Types::of(&open_to_read(&self.file)?.schema()).key;
         let keys = match &*self.keys {
-            [] => self.read()?,
-            keys => keys.iter().map(|key| argument_bytes(key, self.escaped)).collect::<Result<_, _>>()?,
+            [] => self.read(ty)?,
+            keys => keys
+                .iter()
+                .map(|key| argument_bytes("key", key, self.escaped, ty))
+                .collect::<Result<_, _>>()?,
         };
-        let store = open_to_write(&self.file)?;
+        let map = open_to_write(&self.file)?;
         let (mut batch, mut absent) = (Batch::new(), Vec::new());
         for key in &keys {
             // The value is not looked at: it may be damaged.
-            if store.contains_key(key)? {
+            if map.contains_key(key)? {
                 batch.remove(key);
             } else {
                 absent.push(&key[..]);
             }
         }
-        store.apply(&batch)?;
-        store.close()?;
-        if absent.is_empty() { Ok(()) } else { Err(keys_not_found(&absent, &self.file)) }
+        map.apply(&batch)?;
+        map.close()?;
+        if absent.is_empty() { Ok(()) } else { Err(keys_not_found(&absent, ty, &self.file)) }
     }
 
-    fn read(&self) -> Result<Vec<Vec<u8>>, Failure> {
+    fn read(&self, ty: Type) -> Result<Vec<Vec<u8>>, Failure> {
         let (mut input, mut line, mut keys) = (Input::standard(), Vec::new(), Vec::new());
         while input.next_line(&mut line)? {
-            keys.push(if self.escaped {
-                let key = tsv::unescape(&line).map_err(|why| input.malformed(why).all_or_none())?;
-                key.into_owned()
-            } else {
-                line.clone()
-            });
+            let text = if self.escaped { unescape(&line) } else { Ok((&line).into()) };
+            let key =
+                text.and_then(|text| ty.parse(text)).map_err(|why| input.malformed(why).all_or_none())?;
+            keys.push(key.into_owned());
         }
         Ok(keys)
     }

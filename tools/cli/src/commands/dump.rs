@@ -10,7 +10,9 @@ use crate::store::open_to_read;
 
 /// Print every entry, in no order
 #[derive(clap::Args)]
-#[command(after_help = "What it prints reads back exactly: tophash dump A | tophash import B - --format tsv")]
+#[command(
+    after_help = "What it prints reads back exactly, into a file of the same types: tophash dump A | tophash import B - --format tsv"
+)]
 pub struct Dump {
     /// The store
     file: PathBuf,
@@ -25,7 +27,7 @@ pub struct Dump {
 impl Dump {
     pub fn run(self) -> Result<(), Failure> {
         let format = if self.json { OutputFormat::Jsonl } else { self.format };
-        let store = open_to_read(&self.file)?;
-        write_entries(&store, format, &mut output::data(), |_| {})
+        let map = open_to_read(&self.file)?;
+        write_entries(&map, format, &mut output::data(), |_| {})
     }
 }

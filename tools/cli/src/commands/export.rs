@@ -4,16 +4,19 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tophash::Store;
+use tophash::DynMap;
 
 use crate::entry::OutputFormat;
 use crate::failure::Failure;
 use crate::output::{self, Progress};
 use crate::store::{open_to_read, same_file};
+use crate::types::Types;
 
 /// Write every entry to a file, in no order
 #[derive(clap::Args)]
-#[command(after_help = "What it writes reads back exactly, with import --format tsv or --format jsonl.")]
+#[command(
+    after_help = "What it writes reads back exactly, into a file of the same types, with import --format tsv or --format jsonl."
+)]
 pub struct Export {
     /// The store
     file: PathBuf,
@@ -30,9 +33,9 @@ pub struct Export {
 
 impl Export {
     pub fn run(self) -> Result<(), Failure> {
-        let store = open_to_read(&self.file)?;
+        let map = open_to_read(&self.file)?;
         if self.output == Path::new("-") {
-            return write_entries(&store, self.format, &mut output::data(), |_| {});
+            return write_entries(&map, self.format, &mut output::data(), |_| {});
         }
         if same_file(&self.file, &self.output) {
             return Err(Failure::Usage(format!("{} is the store itself", self.output.display())));
@@ -46,8 +49,8 @@ impl Export {
             }
             _ => Failure::io(&name)(error),
         })?;
-        let mut progress = Progress::over_entries(store.len());
-        let written = write_entries(&store, self.format, &mut BufWriter::new(file), |n| progress.advance(n));
+        let mut progress = Progress::over_entries(map.len());
+        let written = write_entries(&map, self.format, &mut BufWriter::new(file), |n| progress.advance(n));
         written.map_err(|failure| match failure {
             Failure::Output(error) => Failure::io(format!("{name} is incomplete"))(error),
             other => other,
@@ -57,14 +60,15 @@ impl Export {
 
 /// Writes every entry, and tells `wrote` of each.
 pub fn write_entries(
-    store: &Store,
+    map: &DynMap,
     format: OutputFormat,
     out: &mut impl Write,
     mut wrote: impl FnMut(u64),
 ) -> Result<(), Failure> {
-    for entry in store.iter() {
+    let types = Types::of(&map.schema());
+    for entry in map {
         let (key, value) = entry?;
-        format.write(out, &key, &value)?;
+        format.write(out, types, &key, &value)?;
         wrote(1);
     }
     Ok(out.flush()?)

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use serde_json::json;
 use tophash::report::{Growth, GrowthKind};
-use tophash::{Batch, Durability, HashKind, Options, Store};
+use tophash::{Batch, Durability, DynMap, Options};
 
 use crate::entry::Decoder;
 use crate::failure::Failure;
 use crate::lines::{Delimiter, Input, InputFormat, parse_delimiter};
+use crate::new_file::{TableArguments, TypeArguments};
 use crate::output::{self, Align, Sheet};
-use crate::store::same_file;
+use crate::store::{open_or_create, same_file};
+use crate::types::Types;
 
 /// Bytes of keys and values at which a batch is full before it has all its entries: it is held in memory.
 const BATCH_BYTES: usize = 4 << 20;
@@ -24,9 +26,14 @@ const BATCH_BYTES: usize = 4 << 20;
 A line ends with a newline, or with a carriage return and a newline. A line that is not an entry ends the import \
 with an error that names it (exit code 2); the lines before it are in the store.
 
-A crash leaves all entries of a batch or none: a batch has as many lines as --batch says, or four MiB of them.
+A crash leaves all entries of a batch or none, where records hold the entries (info shows it): a batch has as many \
+lines as --batch says, or four MiB of them. Where the cells hold them, each entry is on its own.
 
-Use --format tsv or jsonl for what dump and export wrote; the default, lines, takes every byte as it is.")]
+What a key and a value is, the file says: in one of numbers a line has numbers. --key and --value are the types of a \
+new file, as create has them (see tophash create --help); without them it is a plain store, bytes to bytes. A file that \
+is there must have the types that are given.
+
+Use --format tsv or jsonl for what dump and export wrote; the default, lines, has no escapes.")]
 pub struct Import {
     /// The store
     file: PathBuf,
@@ -44,15 +51,10 @@ pub struct Import {
     /// When a write is on disk; in every mode, all of it is when the import ends
     #[arg(long, value_enum, default_value = "interval")]
     durability: When,
-    /// Room for so many entries before the table of a new file grows
-    #[arg(long, value_name = "ENTRIES", default_value_t = 0)]
-    capacity: u64,
-    /// Entries per bucket at which the table of a new file doubles, 4.0 to 8.0
-    #[arg(long, value_name = "ENTRIES", default_value_t = 6.5, value_parser = parse_load_factor)]
-    load_factor: f64,
-    /// The hash function of a new file
-    #[arg(long, value_enum, default_value = "siphash")]
-    hash: Hash,
+    #[command(flatten)]
+    types: TypeArguments,
+    #[command(flatten)]
+    table: TableArguments,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -68,14 +70,6 @@ enum When {
     Immediate,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Hash {
-    /// SipHash-1-3: nobody can choose keys that collide
-    Siphash,
-    /// rapidhash v3: faster for long keys that are trusted
-    Rapidhash,
-}
-
 impl Import {
     pub fn run(self) -> Result<(), Failure> {
         if self.delimiter.is_some() && self.format != InputFormat::Lines {
@@ -87,13 +81,13 @@ impl Import {
         // The input first: where it is missing, no store is made.
         let mut input = Input::open(&self.input)?;
         let started = Instant::now();
-        let store = self.options().open(&self.file).map_err(Failure::open(&self.file))?;
-        let mut done = Done::new(&store)?;
-        let read = done.import(&store, &mut input, &self.decoder(), self.batch.get());
+        let map = open_or_create(&self.file, self.options(), self.types.schema())?;
+        let mut done = Done::new(&map)?;
+        let read = done.import(&map, &mut input, &self.decoder(), self.batch.get());
         drop(input);
-        done.count = store.len();
+        done.count = map.len();
         // What was read before an error is kept, and made durable.
-        let closed = store.close();
+        let closed = map.close();
         read?;
         closed?;
         done.elapsed = started.elapsed();
@@ -108,22 +102,11 @@ impl Import {
             When::Interval => Durability::Interval(Duration::from_secs(1)),
             When::Immediate => Durability::Immediate,
         };
-        let hash = match self.hash {
-            Hash::Siphash => HashKind::Sip13,
-            Hash::Rapidhash => HashKind::Rapid,
-        };
-        Options::new().durability(durability).hash(hash).capacity(self.capacity).load_factor(self.load_factor)
+        self.table.options().durability(durability)
     }
 
     fn decoder(&self) -> Decoder {
         self.format.decoder(self.delimiter.as_ref())
-    }
-}
-
-fn parse_load_factor(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(factor) if (4.0..=8.0).contains(&factor) => Ok(factor),
-        _ => Err("expected a number from 4.0 to 8.0".to_owned()),
     }
 }
 
@@ -139,21 +122,22 @@ struct Done {
 }
 
 impl Done {
-    fn new(store: &Store) -> Result<Self, Failure> {
-        let growths = Growths { begun: 0, last: store.growth()? };
+    fn new(map: &DynMap) -> Result<Self, Failure> {
+        let growths = Growths { begun: 0, last: map.growth()? };
         Ok(Done { new: 0, replaced: 0, growths, count: 0, elapsed: Duration::ZERO, file_bytes: 0 })
     }
 
     fn import(
         &mut self,
-        store: &Store,
+        map: &DynMap,
         input: &mut Input,
         decoder: &Decoder,
         entries: usize,
     ) -> Result<(), Failure> {
+        let types = Types::of(&map.schema());
         let (mut batch, mut bytes) = (Batch::new(), 0);
         let read = loop {
-            let more = input.next_entry(decoder, |key, value| {
+            let more = input.next_entry(decoder, types, |key, value| {
                 batch.put(key, value);
                 bytes += key.len() + value.len();
             });
@@ -161,23 +145,23 @@ impl Done {
                 break more;
             }
             if batch.len() == entries || bytes >= BATCH_BYTES {
-                self.apply(store, &batch)?;
+                self.apply(map, &batch)?;
                 batch.reset();
                 bytes = 0;
             }
         };
         // Also what stands before a line that is wrong.
-        self.apply(store, &batch)?;
+        self.apply(map, &batch)?;
         read.map(drop)
     }
 
-    fn apply(&mut self, store: &Store, batch: &Batch) -> Result<(), Failure> {
-        let before = store.len();
-        store.apply(batch)?;
-        let new = store.len() - before;
+    fn apply(&mut self, map: &DynMap, batch: &Batch) -> Result<(), Failure> {
+        let before = map.len();
+        map.apply(batch)?;
+        let new = map.len() - before;
         self.new += new;
         self.replaced += batch.len() as u64 - new;
-        self.growths.look(store.growth()?);
+        self.growths.look(map.growth()?);
         Ok(())
     }
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 use tophash::report::{Extent, Info as Report};
+use tophash::{Layout, Schema};
 
 use crate::failure::Failure;
 use crate::output::{self, Align, Columns, Sheet};
 use crate::store::open_to_read;
 
-/// Show the format, the hash, the sessions and where things lie in the file
+/// Show the format, the types, the hash, the sessions and where things lie in the file
 #[derive(clap::Args)]
 pub struct Info {
     /// The store
@@ -30,7 +31,29 @@ impl Info {
     }
 }
 
+/// The name of the layout.
+pub fn layout(schema: &Schema) -> &'static str {
+    match schema.layout() {
+        Layout::Record => "record",
+        Layout::Inline { .. } => "inline",
+    }
+}
+
+/// Where keys and values are.
+pub fn describe_layout(schema: &Schema) -> String {
+    match schema.layout() {
+        Layout::Record => "in records of the log".to_owned(),
+        Layout::Inline { key_width, elem_width } => {
+            format!("inline, {key_width} and {elem_width} bytes in a cell")
+        }
+    }
+}
+
 fn as_json(info: &Report) -> Value {
+    let (key_width, value_width) = match info.schema.layout() {
+        Layout::Record => (None, None),
+        Layout::Inline { key_width, elem_width } => (Some(key_width), Some(elem_width)),
+    };
     json!({
         "format_version": version(info),
         "file_id": file_id(info),
@@ -43,6 +66,11 @@ fn as_json(info: &Report) -> Value {
         "checkpoint_seq": info.checkpoint_seq,
         "file_bytes": info.file_bytes,
         "extents": info.extents.iter().map(extent_as_json).collect::<Vec<_>>(),
+        "key_type": info.schema.key(),
+        "value_type": info.schema.value(),
+        "layout": layout(&info.schema),
+        "key_width": key_width,
+        "value_width": value_width,
     })
 }
 
@@ -62,6 +90,9 @@ fn sheet(info: &Report, file: &str) -> Sheet {
     sheet.heading(file);
     sheet.line("format version", version(info), "");
     sheet.line("file id", file_id(info), "");
+    sheet.line("keys", info.schema.key(), "");
+    sheet.line("values", info.schema.value(), "");
+    sheet.line("layout", describe_layout(&info.schema), "");
     sheet.line("hash", info.hash, "");
     sheet.line("load factor", format!("at most {:.2} entries per bucket", max_load_factor(info)), "");
     sheet.line("file size", size, "");
@@ -89,7 +120,8 @@ fn extents(info: &Report) -> Columns {
         kind.bytes += extent.bytes;
         kind.used_bytes += extent.used_bytes;
     }
-    let mut columns = Columns::new([("  what", Left), ("extents", Right), ("bytes", Right), ("used", Right)]);
+    let mut columns =
+        Columns::new(&[("  what", Left), ("extents", Right), ("bytes", Right), ("used", Right)]);
     for kind in kinds {
         columns.row([
             format!("  {}", kind.what),

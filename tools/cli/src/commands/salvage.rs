@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use tophash::Error;
 use tophash::report::Salvaged;
 
-use crate::entry::escape;
 use crate::failure::Failure;
 use crate::output::{self, Align, Progress, Sheet, bad, good};
+use crate::store::schema_of;
+use crate::text::escape;
+use crate::types::{Type, Types};
 
 /// Rebuild a store from whatever valid records a damaged file holds
 #[derive(clap::Args)]
@@ -38,11 +40,12 @@ impl Salvage {
     pub fn run(self) -> Result<(), Failure> {
         let started = Instant::now();
         let report = self.salvage()?;
+        let key = Types::of(&schema_of(&self.new)?).key;
         let seconds = started.elapsed().as_secs_f64();
         let shown = if self.json {
-            output::show_json(&as_json(&report, seconds))
+            output::show_json(&as_json(&report, key, seconds))
         } else {
-            output::show(&as_text(&report, &self.new, seconds))
+            output::show(&as_text(&report, key, &self.new, seconds))
         };
         // A loss is the news, also when nobody reads the list to its end.
         if report.is_complete() { shown } else { Err(Failure::Faults) }
@@ -65,11 +68,10 @@ impl Salvage {
     }
 }
 
-fn as_json(report: &Salvaged, seconds: f64) -> Value {
-    let keys = report
-        .keys
-        .iter()
-        .map(|lost| json!({ "key": escape(&lost.key), "offset": lost.offset, "older": lost.older }));
+fn as_json(report: &Salvaged, key: Type, seconds: f64) -> Value {
+    let keys = report.keys.iter().map(
+        |lost| json!({ "key": escape(&key.text(&lost.key)), "offset": lost.offset, "older": lost.older }),
+    );
     let damage = report
         .damage
         .iter()
@@ -91,7 +93,7 @@ fn as_json(report: &Salvaged, seconds: f64) -> Value {
     })
 }
 
-fn as_text(report: &Salvaged, new: &Path, seconds: f64) -> String {
+fn as_text(report: &Salvaged, key: Type, new: &Path, seconds: f64) -> String {
     let mut text = String::new();
     for damage in &report.damage {
         text += &format!("{damage}\n");
@@ -99,7 +101,11 @@ fn as_text(report: &Salvaged, new: &Path, seconds: f64) -> String {
     for lost in &report.keys {
         let kept =
             lost.older.map_or("nothing older is left".to_owned(), |older| format!("kept that at {older}"));
-        text += &format!("offset {}: value of '{}' is damaged; {kept}\n", lost.offset, escape(&lost.key));
+        text += &format!(
+            "offset {}: value of '{}' is damaged; {kept}\n",
+            lost.offset,
+            escape(&key.text(&lost.key))
+        );
     }
     let verdict = if report.is_complete() { good("complete") } else { bad("something may be lost") };
     let table = match report.table_entries {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use tophash::Schema;
 use tophash::report::Stats as Report;
 
-use crate::commands::growth;
+use crate::commands::{growth, info};
 use crate::failure::Failure;
 use crate::output::{self, Align, Columns, Sheet};
 use crate::store::open_to_read;
@@ -26,21 +27,22 @@ pub struct Stats {
 
 impl Stats {
     pub fn run(self) -> Result<(), Failure> {
-        let report = open_to_read(&self.file)?.stats()?;
+        let map = open_to_read(&self.file)?;
+        let (report, schema) = (map.stats()?, map.schema());
         if self.json {
-            return output::show_json(&as_json(&report));
+            return output::show_json(&as_json(&report, &schema));
         }
         let file = self.file.display().to_string();
         output::show(&format!(
             "{}\n{}\n{}",
-            table(&report, &file),
+            table(&report, &schema, &file),
             go_columns(&report),
             chains_and_file(&report)
         ))
     }
 }
 
-fn as_json(stats: &Report) -> Value {
+fn as_json(stats: &Report, schema: &Schema) -> Value {
     json!({
         "count": stats.count,
         "b": stats.b,
@@ -75,12 +77,18 @@ fn as_json(stats: &Report) -> Value {
         "index_memory_limit": stats.index_memory_limit,
         "pinned": stats.pinned,
         "recovered": stats.recovered,
+        "key_type": schema.key(),
+        "value_type": schema.value(),
+        "layout": info::layout(schema),
     })
 }
 
-fn table(stats: &Report, file: &str) -> Sheet {
+fn table(stats: &Report, schema: &Schema, file: &str) -> Sheet {
     let mut sheet = Sheet::new(Align::Right);
     sheet.heading(file);
+    if *schema != Schema::BYTES {
+        sheet.line("types", format!("{} to {}", schema.key(), schema.value()), info::describe_layout(schema));
+    }
     sheet.line("entries", output::count(stats.count), "");
     sheet.line("buckets", output::count(stats.buckets), format!("2^{} of 8 cells each", stats.b));
     sheet.line(
@@ -101,7 +109,7 @@ fn table(stats: &Report, file: &str) -> Sheet {
 
 fn go_columns(stats: &Report) -> Columns {
     use Align::Right;
-    let mut columns = Columns::new([
+    let mut columns = Columns::new(&[
         ("  load factor", Right),
         ("at most", Right),
         ("%overflow", Right),

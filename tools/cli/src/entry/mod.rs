@@ -5,32 +5,34 @@ pub mod jsonl;
 pub mod tsv;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
 
+use crate::text::{Malformed, escape, quoted, split};
+use crate::types::{Type, Types};
+
 /// How `dump` and `export` write entries.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// KEY, a tab, VALUE, with the escapes \t \n \r \\ \xNN
+    /// KEY, a tab, VALUE, with the escapes \t \n \r \\ \xNN; of a set, KEY alone
     Tsv,
-    /// {"key":"…","value":"…"}, or key_base64 and value_base64 for what is not UTF-8
+    /// {"key":"…","value":"…"}, numbers as numbers; key_base64 and value_base64 for what is not UTF-8
     Jsonl,
 }
 
 impl OutputFormat {
-    pub fn write(self, out: &mut impl Write, key: &[u8], value: &[u8]) -> io::Result<()> {
+    pub fn write(self, out: &mut impl Write, types: Types, key: &[u8], value: &[u8]) -> io::Result<()> {
         match self {
-            OutputFormat::Tsv => tsv::write(out, key, value),
-            OutputFormat::Jsonl => jsonl::write(out, key, value),
+            OutputFormat::Tsv => tsv::write(out, types, key, value),
+            OutputFormat::Jsonl => jsonl::write(out, types, key, value),
         }
     }
 }
 
 /// How `import` reads a line.
 pub enum Decoder {
-    /// Everything before the first delimiter is the key, everything behind it the value, byte for byte.
+    /// Everything before the first delimiter is the key, everything behind it the value, without escapes.
     Lines { delimiter: Vec<u8> },
     /// As [`OutputFormat::Tsv`] writes it.
     Tsv,
@@ -41,60 +43,29 @@ pub enum Decoder {
 pub type Entry<'l> = (Cow<'l, [u8]>, Cow<'l, [u8]>);
 
 impl Decoder {
-    /// The key and the value in a line without its end.
-    pub fn decode<'l>(&self, line: &'l [u8]) -> Result<Entry<'l>, Malformed> {
+    /// The key and the value in a line without its end, as a file of these types keeps them.
+    pub fn decode<'l>(&self, line: &'l [u8], types: Types) -> Result<Entry<'l>, Malformed> {
         match self {
             Decoder::Lines { delimiter } => {
-                let (key, value) = split(line, delimiter).ok_or_else(|| {
-                    Malformed(format!("expected KEY{}VALUE, found {}", escape(delimiter), quoted(line)))
+                let (key, value) = split_entry(line, delimiter, types).ok_or_else(|| {
+                    Malformed(format!("expected KEY{}VALUE, found {}", escape(delimiter), quoted_line(line)))
                 })?;
-                Ok((key.into(), value.into()))
+                Ok((types.key.parse(key)?, types.value.parse(value)?))
             }
-            Decoder::Tsv => tsv::read(line),
-            Decoder::Jsonl => jsonl::read(line),
+            Decoder::Tsv => tsv::read(line, types),
+            Decoder::Jsonl => jsonl::read(line, types),
         }
     }
 }
 
-/// Why a line is not an entry: what was expected and what was found.
-#[derive(Debug)]
-pub struct Malformed(pub String);
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+fn quoted_line(line: &[u8]) -> String {
+    quoted(line, "an empty line")
 }
 
-/// Bytes as one line of text that is safe to show on a terminal.
-pub fn escape(bytes: &[u8]) -> String {
-    let mut out = Vec::with_capacity(bytes.len());
-    tsv::write_escaped(&mut out, bytes).expect("writing to memory does not fail");
-    String::from_utf8(out).expect("what is not UTF-8 is escaped")
-}
-
-/// The same, cut to a number of characters.
-pub fn escape_short(bytes: &[u8], max_chars: usize) -> String {
-    // A character stands for at most four bytes: these are more than fit.
-    let text = escape(&bytes[..bytes.len().min(4 * max_chars + 4)]);
-    match text.char_indices().nth(max_chars) {
-        Some(_) => text.chars().take(max_chars - 1).chain(['…']).collect(),
-        None => text,
-    }
-}
-
-/// A line as an error message shows it.
-fn quoted(line: &[u8]) -> String {
-    const MAX_CHARS: usize = 40;
-    match line {
-        [] => "an empty line".to_owned(),
-        _ => format!("'{}'", escape_short(line, MAX_CHARS)),
-    }
-}
-
-fn split<'l>(line: &'l [u8], delimiter: &[u8]) -> Option<(&'l [u8], &'l [u8])> {
-    let at = line.windows(delimiter.len()).position(|window| window == delimiter)?;
-    Some((&line[..at], &line[at + delimiter.len()..]))
+/// What stands before and behind the delimiter. In a set there need be none.
+fn split_entry<'l>(line: &'l [u8], delimiter: &[u8], types: Types) -> Option<(&'l [u8], &'l [u8])> {
+    let key_alone = (types.value == Type::Unit).then_some((line, &[][..]));
+    split(line, delimiter).or(key_alone)
 }
 
 #[cfg(test)]
@@ -104,15 +75,8 @@ mod tests {
     #[test]
     fn lines_split_at_the_first_delimiter_and_keep_every_byte() {
         let decoder = Decoder::Lines { delimiter: b"::".to_vec() };
-        let (key, value) = decoder.decode(b"a:b::c\\t::\xff").unwrap();
+        let (key, value) = decoder.decode(b"a:b::c\\t::\xff", Types::BYTES).unwrap();
         assert_eq!((&*key, &*value), (&b"a:b"[..], &b"c\\t::\xff"[..]));
-        assert!(decoder.decode(b"no delimiter").unwrap_err().0.contains("expected KEY::VALUE"));
-    }
-
-    #[test]
-    fn a_long_key_is_cut_with_an_ellipsis() {
-        assert_eq!(escape_short(b"abcdef", 6), "abcdef");
-        assert_eq!(escape_short(b"abcdefg", 6), "abcde…");
-        assert_eq!(escape_short("ääääääää".as_bytes(), 4), "äää…");
+        assert!(decoder.decode(b"no delimiter", Types::BYTES).unwrap_err().0.contains("expected KEY::VALUE"));
     }
 }

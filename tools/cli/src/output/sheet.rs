@@ -20,13 +20,13 @@ pub struct Columns {
 }
 
 impl Columns {
-    pub fn new<const N: usize>(columns: [(&str, Align); N]) -> Self {
+    pub fn new(columns: &[(&str, Align)]) -> Self {
         let mut builder = Builder::new();
-        builder.push_record(columns.map(|(name, _)| dim(name)));
-        Columns { aligns: columns.map(|(_, align)| align).to_vec(), builder }
+        builder.push_record(columns.iter().map(|(name, _)| dim(name)));
+        Columns { aligns: columns.iter().map(|&(_, align)| align).collect(), builder }
     }
 
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.builder.push_record(cells);
     }
 }

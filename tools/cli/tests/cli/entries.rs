@@ -1,6 +1,7 @@
 //! Entries in and out: `dump`, `export`, `get`, `set`, `del`, and the way back through `import`.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 use crate::support::{Dir, UNICODE_ENTRIES};
 
@@ -163,6 +164,21 @@ fn a_line_that_is_wrong_sets_and_removes_nothing() {
     let message = dir.run_with_input(b"key\nwrong\\q\n", ["del", "a.tophash", "-e"]).fails(2);
     assert!(message.ends_with("nothing was changed\n"), "{message}");
     assert_eq!(dir.run(["dump", "a.tophash"]).ok(), b"key\tvalue\n");
+}
+
+/// What they read may come from a program that looks at the same file.
+#[test]
+fn set_and_del_hold_no_lock_while_they_read() {
+    let dir = Dir::new();
+    dir.run(["set", "a.tophash", "key", "value"]).ok();
+    for verb in ["set", "del"] {
+        let mut child = dir.command([verb, "a.tophash"]).stdin(Stdio::piped()).spawn().unwrap();
+        for _ in 0..20 {
+            assert_eq!(dir.run(["dump", "a.tophash"]).ok(), b"key\tvalue\n", "while {verb} waits");
+        }
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+    }
 }
 
 #[test]

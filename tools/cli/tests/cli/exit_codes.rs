@@ -18,13 +18,14 @@ const REPORTS: [&[&str]; 9] = [
     &["export", "a.tophash"],
     &["backup", "a.tophash", "copy.tophash"],
 ];
-const WRITERS: [&[&str]; 6] = [
+const WRITERS: [&[&str]; 7] = [
     &["set", "a.tophash", "key", "value"],
     &["del", "a.tophash", "key"],
     &["clear", "a.tophash", "--yes"],
     &["checkpoint", "a.tophash"],
     &["compact", "a.tophash"],
     &["import", "a.tophash", "-"],
+    &["add", "a.tophash", "key"],
 ];
 
 fn every_verb() -> impl Iterator<Item = &'static [&'static str]> {
@@ -152,7 +153,7 @@ fn reports_on_a_live_store_show_nothing_and_say_what_to_do() {
 #[test]
 fn a_file_that_is_not_there_is_5_and_is_not_made() {
     let dir = Dir::new();
-    let makes_none = REPORTS.into_iter().chain([WRITERS[1], WRITERS[2], WRITERS[3]]);
+    let makes_none = REPORTS.into_iter().chain([WRITERS[1], WRITERS[2], WRITERS[3], WRITERS[6]]);
     for arguments in makes_none {
         let message = dir.run(arguments).fails(5);
         assert!(message.starts_with("tophash: a.tophash: "), "{arguments:?}: {message}");

@@ -8,3 +8,4 @@ mod output;
 mod reports;
 mod salvage;
 mod support;
+mod typed;

@@ -66,7 +66,10 @@ fn every_shell_gets_completions() {
     let dir = Dir::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = dir.run(["completions", shell]).ok_text();
-        assert!(script.contains("checkpoint") && script.contains("load-factor"), "{shell}");
+        assert!(
+            ["create", "checkpoint", "load-factor", "value"].iter().all(|word| script.contains(word)),
+            "{shell}"
+        );
     }
 }
 
@@ -74,7 +77,7 @@ fn every_shell_gets_completions() {
 fn the_manual_has_a_page_for_every_verb() {
     let dir = Dir::new();
     let page = dir.run(["man"]).ok_text();
-    for expected in [".TH tophash 1", "Exit codes", "import", "checkpoint"] {
+    for expected in [".TH tophash 1", "Exit codes", "create", "import", "checkpoint"] {
         assert!(page.contains(expected), "{expected}");
     }
     let page = dir.run(["man", "import"]).ok_text();
