@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tophash::{DataType, Options, Schema};
 
-use crate::support::Dir;
+use crate::support::{Dir, damage};
 
 /// Pairs of types and entries of them as a TSV file.
 const FILES: [(&str, &str, &str); 6] = [
@@ -255,6 +255,25 @@ fn whole_file_verbs_work_on_typed_files() {
         dir.run(["clear", "b.tophash", "--yes"]).ok();
         assert_eq!(dir.run(["dump", "b.tophash"]).ok_text(), "");
     }
+}
+
+#[test]
+fn a_typed_file_is_salvaged_with_its_types() {
+    for (key_type, value_type, entries) in FILES {
+        let dir = filled(key_type, value_type, entries);
+        let expected = dir.run(["dump", "a.tophash"]).ok_text();
+        dir.run(["salvage", "a.tophash", "b.tophash"]).ok();
+        assert_eq!(sorted(&dir.run(["dump", "b.tophash"]).ok_text()), sorted(&expected), "{key_type}");
+    }
+}
+
+#[test]
+fn a_lost_key_is_named_by_its_type() {
+    let dir = filled("u64", "str", &format!("42\t{}\n", "x".repeat(70_000)));
+    damage(&dir.path("a.tophash"), &[b'x'; 60_000]);
+    let run = dir.run(["salvage", "a.tophash", "b.tophash", "--json"]);
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!((run.code, &report["keys"][0]["key"]), (3, &"42".into()));
 }
 
 #[test]
