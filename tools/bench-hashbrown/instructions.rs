@@ -34,7 +34,7 @@ const SUBJECTS: [(&str, &str); 3] = [
 
 /// Prints a table for each subject, or why there is none.
 pub fn report(dir: &Path) -> Result<()> {
-    print!("\ninstructions per operation: ");
+    print!("instructions per operation: ");
     if !valgrind_is_installed() {
         println!("skipped, because valgrind is not installed");
         return Ok(());
