@@ -1,6 +1,6 @@
 //! Instructions per operation, counted by callgrind: repeatable on a busy machine, unlike time.
 //!
-//! For each number of entries this program is started again under `valgrind`. Callgrind counts only inside of
+//! For each subject and number of entries this program is started again under `valgrind`. Callgrind counts only inside of
 //! [`counted`], and writes what it counted into a file of its own whenever that function returns. The store's
 //! background thread is not counted: these are the instructions of the thread that asks.
 
@@ -9,12 +9,12 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tophash::{Durability, Options, Result, Store};
+use tophash::{Durability, Map, Options, Result, Store};
 
-use crate::keys::{Key, key, shuffle};
+use crate::keys::{key, number, shuffle};
 use crate::{VALUE, io_error};
 
-/// The first argument of a child, before the number of entries and the directory.
+/// The first argument of a child, before its subject, the number of entries and the directory.
 pub const CHILD: &str = "--under-callgrind";
 
 const ENTRIES: [u64; 3] = [10_000, 100_000, 1_000_000];
@@ -25,27 +25,41 @@ const MOST_OPERATIONS: usize = 100_000;
 
 type Counts = [f64; OPERATIONS.len()];
 
-/// Prints the table, or why there is none.
+/// What is counted: its name for a child, and what the table calls it.
+const SUBJECTS: [(&str, &str); 3] = [
+    ("records", "Store, keys of 16 bytes, values of 100"),
+    ("numbers", "Store, keys and values of 8 bytes"),
+    ("map", "Map<u64, u64>"),
+];
+
+/// Prints a table for each subject, or why there is none.
 pub fn report(dir: &Path) -> Result<()> {
-    print!("\ninstructions per operation: ");
+    print!("instructions per operation: ");
     if !valgrind_is_installed() {
         println!("skipped, because valgrind is not installed");
         return Ok(());
     }
-    println!("tophash, counted by callgrind\n");
-    print!("{:<20}", "entries");
-    ENTRIES.iter().for_each(|entries| print!("{entries:>12}"));
-    println!("{:>20}", "largest / smallest");
-    let mut columns = Vec::new();
-    for entries in ENTRIES {
-        match count(entries, dir)? {
-            Ok(counts) => columns.push(counts),
-            Err(why) => {
-                println!("skipped, because {why}");
-                return Ok(());
+    println!("counted by callgrind");
+    for (subject, title) in SUBJECTS {
+        print!("\n{title}\n{:<20}", "entries");
+        ENTRIES.iter().for_each(|entries| print!("{entries:>12}"));
+        println!("{:>20}", "largest / smallest");
+        let mut columns = Vec::new();
+        for entries in ENTRIES {
+            match count(subject, entries, dir)? {
+                Ok(counts) => columns.push(counts),
+                Err(why) => {
+                    println!("skipped, because {why}");
+                    return Ok(());
+                }
             }
         }
+        print_rows(&columns);
     }
+    Ok(())
+}
+
+fn print_rows(columns: &[Counts]) {
     for (operation, name) in OPERATIONS.iter().enumerate() {
         let counts: Vec<f64> = columns.iter().map(|counts| counts[operation]).collect();
         let smallest = counts.iter().copied().fold(f64::INFINITY, f64::min);
@@ -54,30 +68,85 @@ pub fn report(dir: &Path) -> Result<()> {
         counts.iter().for_each(|count| print!("{count:>12.0}"));
         println!("{:>20.2}", largest / smallest);
     }
-    Ok(())
 }
 
 /// What a child does; its first argument was [`CHILD`].
-pub fn run_child(entries: u64, dir: &Path) -> Result<()> {
-    let keys: Vec<Key> = (0..entries).map(key).collect();
-    let absent: Vec<Key> = (entries..2 * entries).take(MOST_OPERATIONS).map(key).collect();
+pub fn run_child(subject: &str, entries: u64, dir: &Path) -> Result<()> {
+    let (options, path) = (Options::new().durability(Durability::Buffered), dir.join("counted.tophash"));
+    match subject {
+        "records" => count_all(&Records { store: options.open(path)?, value: &VALUE }, entries, key),
+        "numbers" => {
+            let numbers = Records { store: options.open(path)?, value: &VALUE[..8] };
+            count_all(&numbers, entries, |place| number(place).to_le_bytes())
+        }
+        "map" => count_all(&options.open_map::<u64, u64>(path)?, entries, number),
+        unknown => panic!("no subject is called {unknown}"),
+    }
+}
+
+/// Runs each of [`OPERATIONS`], counted.
+fn count_all<K: Copy>(subject: &impl Subject<K>, entries: u64, key: impl Fn(u64) -> K) -> Result<()> {
+    let keys: Vec<K> = (0..entries).map(&key).collect();
+    let absent: Vec<K> = (entries..2 * entries).take(MOST_OPERATIONS).map(&key).collect();
     let mut some = shuffle(&keys);
     some.truncate(MOST_OPERATIONS);
 
-    let store = Options::new().durability(Durability::Buffered).open(dir.join("store.tophash"))?;
-    let insert = |key: &Key| drop(store.insert(key, VALUE).expect("insert"));
-    counted(&mut || keys.iter().for_each(insert));
-    store.checkpoint()?;
-    counted(&mut || some.iter().for_each(|key| get(&store, key)));
-    counted(&mut || absent.iter().for_each(|key| assert!(store.get(key).expect("get").is_none())));
-    counted(&mut || some.iter().for_each(insert));
-    counted(&mut || some.iter().for_each(|key| assert!(store.remove(key).expect("remove").is_some())));
-    store.close()
+    counted(&mut || keys.iter().for_each(|key| subject.insert(key)));
+    subject.checkpoint()?;
+    counted(&mut || some.iter().for_each(|key| assert!(subject.get(key))));
+    counted(&mut || absent.iter().for_each(|key| assert!(!subject.get(key))));
+    counted(&mut || some.iter().for_each(|key| subject.insert(key)));
+    counted(&mut || some.iter().for_each(|key| assert!(subject.remove(key))));
+    Ok(())
 }
 
-fn get(store: &Store, key: &Key) {
-    let value = store.get(key).expect("get").expect("present");
-    assert_eq!(*value, VALUE);
+/// What operations are counted of. A value that is got is looked at.
+trait Subject<K> {
+    fn insert(&self, key: &K);
+    fn get(&self, key: &K) -> bool;
+    fn remove(&self, key: &K) -> bool;
+    fn checkpoint(&self) -> Result<()>;
+}
+
+struct Records {
+    store: Store,
+    value: &'static [u8],
+}
+
+impl<K: AsRef<[u8]>> Subject<K> for Records {
+    fn insert(&self, key: &K) {
+        self.store.insert(key, self.value).expect("insert");
+    }
+
+    fn get(&self, key: &K) -> bool {
+        self.store.get(key).expect("get").is_some_and(|value| *value == *self.value)
+    }
+
+    fn remove(&self, key: &K) -> bool {
+        self.store.remove(key).expect("remove").is_some()
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        self.store.checkpoint()
+    }
+}
+
+impl Subject<u64> for Map<u64, u64> {
+    fn insert(&self, key: &u64) {
+        Map::insert(self, key, key).expect("insert");
+    }
+
+    fn get(&self, key: &u64) -> bool {
+        Map::get(self, key).expect("get") == Some(*key)
+    }
+
+    fn remove(&self, key: &u64) -> bool {
+        Map::remove(self, key).expect("remove").is_some()
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        Map::checkpoint(self)
+    }
 }
 
 /// Callgrind finds this function by its name. What follows the work keeps the call from becoming a jump.
@@ -88,8 +157,8 @@ fn counted(work: &mut dyn FnMut()) {
 }
 
 /// Instructions of each operation, or why they can't be counted here.
-fn count(entries: u64, dir: &Path) -> Result<std::result::Result<Counts, String>> {
-    let dir = dir.join(format!("callgrind-{entries}"));
+fn count(subject: &str, entries: u64, dir: &Path) -> Result<std::result::Result<Counts, String>> {
+    let dir = dir.join(format!("callgrind-{subject}-{entries}"));
     fs::create_dir(&dir).map_err(io_error)?;
     let program = std::env::current_exe().map_err(io_error)?;
     let output = Command::new("valgrind")
@@ -98,7 +167,7 @@ fn count(entries: u64, dir: &Path) -> Result<std::result::Result<Counts, String>
         .args(["--toggle-collect=*instructions::counted*", "--dump-after=*::counted*"])
         .arg(format!("--callgrind-out-file={}", dir.join("counts").display()))
         .arg(program)
-        .args([CHILD, &entries.to_string()])
+        .args([CHILD, subject, &entries.to_string()])
         .arg(&dir)
         .output();
     let counts = match output {

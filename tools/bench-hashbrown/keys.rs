@@ -15,12 +15,17 @@ pub fn key(number: u64) -> Key {
     key
 }
 
+/// The first half of that key, as a number.
+pub fn number(place: u64) -> u64 {
+    let key = key(place);
+    u64::from_le_bytes(std::array::from_fn(|byte| key[byte]))
+}
+
 /// Fisher-Yates with the same random numbers every time.
-pub fn shuffle(keys: &[Key]) -> Vec<Key> {
+pub fn shuffle<K: Copy>(keys: &[K]) -> Vec<K> {
     let mut shuffled = keys.to_vec();
     for i in (1..shuffled.len()).rev() {
-        let random = u64::from_le_bytes(std::array::from_fn(|byte| key(i as u64 + 77)[byte]));
-        shuffled.swap(i, (random % (i as u64 + 1)) as usize);
+        shuffled.swap(i, (number(i as u64 + 77) % (i as u64 + 1)) as usize);
     }
     shuffled
 }

@@ -2,7 +2,8 @@
 //!
 //! Random 16-byte keys, 100-byte values, one thread, both behind SipHash-1-3; rounds interleaved, medians. Times
 //! on a shared machine mean little by themselves; the ratios are what to look at. `cargo bench -- 10000000` takes
-//! another number of entries. Where `valgrind` is installed, instructions per operation follow.
+//! another number of entries. Where `valgrind` is installed, instructions per operation follow, those of `Map<u64, u64>`
+//! too; `cargo bench -- instructions` counts those alone.
 
 mod instructions;
 mod keys;
@@ -64,13 +65,20 @@ struct Round {
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, entries, dir] = &arguments[..]
+    if let [flag, subject, entries, dir] = &arguments[..]
         && flag == instructions::CHILD
     {
-        return instructions::run_child(entries.parse().expect("a number of entries"), Path::new(dir));
+        return instructions::run_child(
+            subject,
+            entries.parse().expect("a number of entries"),
+            Path::new(dir),
+        );
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    if arguments.iter().any(|arg| arg == "instructions") {
+        return instructions::report(dir.path());
     }
     let entries = arguments.iter().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000);
-    let dir = tempfile::tempdir().expect("a temporary directory");
     let keys: Vec<Key> = (0..2 * entries).map(key).collect();
     let (present, absent) = keys.split_at(entries as usize);
     let shuffled = shuffle(present);
@@ -81,6 +89,7 @@ fn main() -> Result<()> {
         ours.push(measure_store(&dir.path().join(format!("{round}.tophash")), present, absent, &shuffled)?);
     }
     print_table(entries, &ours, &theirs);
+    println!();
     instructions::report(dir.path())
 }
 

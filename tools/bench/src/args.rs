@@ -25,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Random reads and writes where the data is four times the memory (a cgroup's limit; needs root).
     LargerThanMemory(Larger),
+    /// Numbers of 8 bytes under numbers of 8 bytes: the store's typed map beside the others.
+    Ids(Ids),
     /// What a writer loses while the store is copied beside it.
     Backup(Backup),
     #[command(hide = true)]
@@ -66,6 +68,21 @@ pub struct Larger {
     /// How long reads and then writes run, in milliseconds.
     #[arg(long, default_value_t = 10_000)]
     pub window_ms: u64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args)]
+pub struct Ids {
+    /// Engines to compare; all that are built in, unless told otherwise.
+    #[arg(long, value_delimiter = ',')]
+    pub engines: Vec<Kind>,
+    /// Entries in the store.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=u64::from(u32::MAX)))]
+    pub entries: u64,
+    /// Rounds; medians are taken over them.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
     #[command(flatten)]
     pub output: Output,
 }
@@ -168,6 +185,7 @@ pub enum Stage {
     /// Opens what a killed process left.
     Recover,
     Larger,
+    Ids,
 }
 
 /// As on the command line.

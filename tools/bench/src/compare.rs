@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::args::{Compare, Output, Stage, Workload};
 use crate::child::Task;
-use crate::data::ENTRY_BYTES;
+use crate::data::Widths;
 use crate::engines::Kind;
 use crate::measure::Results;
 use crate::{svg, table, targets};
@@ -43,10 +43,11 @@ pub fn run(compare: &Compare) -> Result<()> {
             }
         }
     }
-    let about = About { entries: compare.entries, rounds: compare.rounds, limit_mib: None };
+    let about =
+        About { entries: compare.entries, widths: Widths::ENTRIES, rounds: compare.rounds, limit_mib: None };
     println!("{}\n", about.title());
     print!("{}", table::figures(&results));
-    print!("{}", table::ratios(&results));
+    print!("{}", table::ratios(&results, Kind::Tophash));
     print!("{}", targets::report(&results, compare.entries));
     write(&compare.output, &results, &about)?;
     results.all_succeeded()
@@ -55,17 +56,20 @@ pub fn run(compare: &Compare) -> Result<()> {
 /// What the figures are of.
 pub struct About {
     pub entries: u64,
+    pub widths: Widths,
     pub rounds: u32,
     pub limit_mib: Option<u64>,
 }
 
 impl About {
     pub fn title(&self) -> String {
-        let raw_megabytes = self.entries * ENTRY_BYTES as u64 / 1_000_000;
+        let raw_megabytes = self.entries * self.widths.entry() as u64 / 1_000_000;
         let memory = self.limit_mib.map(|limit| format!(", {limit} MiB of memory")).unwrap_or_default();
         format!(
-            "{} entries of 16 + 100 bytes ({raw_megabytes} MB raw){memory}; medians of {} rounds; thousands a second unless a unit is named",
+            "{} entries of {} + {} bytes ({raw_megabytes} MB raw){memory}; medians of {} rounds; thousands a second unless a unit is named",
             table::grouped(self.entries),
+            self.widths.key,
+            self.widths.value,
             self.rounds,
         )
     }
@@ -76,6 +80,8 @@ pub fn write(output: &Output, results: &Results, about: &About) -> Result<()> {
     if let Some(path) = &output.json {
         let about = serde_json::json!({
             "entries": about.entries,
+            "key_bytes": about.widths.key,
+            "value_bytes": about.widths.value,
             "rounds": about.rounds,
             "memory_mib": about.limit_mib,
         });
@@ -101,12 +107,17 @@ fn save(path: &Path, text: &str) -> Result<()> {
 }
 
 fn engines(wanted: &[Kind], entries: u64) -> Vec<Kind> {
-    // Below that it would be the told one under another name.
-    let differs = |kind| kind != Kind::TkrzwUntold || entries > TKRZW_DEFAULT_BUCKETS;
     match wanted {
-        [] => Kind::ALL.into_iter().filter(|kind| kind.is_built() && differs(*kind)).collect(),
+        [] => built(entries).into_iter().filter(|kind| !kind.is_of_numbers()).collect(),
         _ => wanted.to_vec(),
     }
+}
+
+/// Every engine that is built in and no other under another name.
+pub fn built(entries: u64) -> Vec<Kind> {
+    // Below that it would be the told one.
+    let differs = |kind| kind != Kind::TkrzwUntold || entries > TKRZW_DEFAULT_BUCKETS;
+    Kind::ALL.into_iter().filter(|kind| kind.is_built() && differs(*kind)).collect()
 }
 
 fn workloads(wanted: &[Workload]) -> Vec<Workload> {

@@ -2,7 +2,22 @@
 
 pub const KEY_BYTES: usize = 16;
 pub const VALUE_BYTES: usize = 100;
-pub const ENTRY_BYTES: usize = KEY_BYTES + VALUE_BYTES;
+
+/// Bytes of a key and of a value in a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Widths {
+    pub key: usize,
+    pub value: usize,
+}
+
+impl Widths {
+    pub const ENTRIES: Widths = Widths { key: KEY_BYTES, value: VALUE_BYTES };
+    pub const IDS: Widths = Widths { key: 8, value: 8 };
+
+    pub const fn entry(self) -> usize {
+        self.key + self.value
+    }
+}
 
 pub type Key = [u8; KEY_BYTES];
 pub type Value = [u8; VALUE_BYTES];
@@ -42,6 +57,21 @@ pub fn generation_of(key: &Key, bytes: &[u8]) -> Option<u8> {
     let without = words(key, 0).next()?;
     let generation = u8::try_from(first.wrapping_sub(without)).ok()?;
     (*bytes == value(key, generation)).then_some(generation)
+}
+
+/// The id with this place: SplitMix64, so no two are the same.
+pub fn id(place: u64) -> u64 {
+    mix(place.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// An id that no workload inserts.
+pub fn absent_id(place: u64) -> u64 {
+    id(ABSENT | place)
+}
+
+/// What is stored under an id. Each overwriting takes another generation.
+pub fn number(id: u64, generation: u8) -> u64 {
+    mix(id.wrapping_add(u64::from(generation)))
 }
 
 /// The numbers below `count` in a random order that is the same for the same seed: Fisher-Yates.

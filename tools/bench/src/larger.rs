@@ -6,7 +6,8 @@ use crate::args::{Larger, Stage};
 use crate::cgroup::MemoryLimit;
 use crate::child::Task;
 use crate::compare::{About, scratch, write};
-use crate::data::ENTRY_BYTES;
+use crate::data::Widths;
+use crate::engines::Kind;
 use crate::measure::Results;
 use crate::table;
 
@@ -14,7 +15,7 @@ const TIMES_THE_MEMORY: u64 = 4;
 
 pub fn run(larger: &Larger) -> Result<()> {
     let memory_bytes = larger.memory_mib << 20;
-    let entries = memory_bytes * TIMES_THE_MEMORY / ENTRY_BYTES as u64;
+    let entries = memory_bytes * TIMES_THE_MEMORY / Widths::ENTRIES.entry() as u64;
     let mut results = Results::default();
     for round in 1..=larger.rounds {
         for kind in &larger.engines {
@@ -39,10 +40,11 @@ pub fn run(larger: &Larger) -> Result<()> {
             results.record(*kind, round, task.run(Stage::Larger));
         }
     }
-    let about = About { entries, rounds: larger.rounds, limit_mib: Some(larger.memory_mib) };
+    let about =
+        About { entries, widths: Widths::ENTRIES, rounds: larger.rounds, limit_mib: Some(larger.memory_mib) };
     println!("{}\n", about.title());
     print!("{}", table::figures(&results));
-    print!("{}", table::ratios(&results));
+    print!("{}", table::ratios(&results, Kind::Tophash));
     write(&larger.output, &results, &about)?;
     results.all_succeeded()
 }

@@ -8,6 +8,7 @@ mod compare;
 mod data;
 mod disk;
 mod engines;
+mod ids;
 mod larger;
 mod measure;
 mod rows;
@@ -27,6 +28,7 @@ fn main() -> Result<()> {
     match &cli.command {
         None => compare::run(&cli.compare),
         Some(Command::LargerThanMemory(larger)) => larger::run(larger),
+        Some(Command::Ids(ids)) => ids::run(ids),
         Some(Command::Backup(backup)) => backup::run(backup),
         Some(Command::Run(run)) => workloads::run(run),
     }

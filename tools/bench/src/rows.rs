@@ -52,6 +52,7 @@ rows! {
     YcsbB: OpsPerSecond, "YCSB B";
     YcsbC: OpsPerSecond, "YCSB C";
     Overwrite: OpsPerSecond, "overwrite";
+    Add: OpsPerSecond, "add 1 to a number";
     Remove: OpsPerSecond, "remove 90 %";
     LoneReader: OpsPerSecond, "get, 1 thread";
     TwoReaders: OpsPerSecond, "get, 2 threads together";
@@ -64,6 +65,9 @@ rows! {
     OpenKilled: Milliseconds, "open after SIGKILL, ms";
     Survived: Percent, "writes that survived, %";
     FileFilled: Bytes, "file after fill, MB";
+    FileFilledClosed: Bytes, "the same, closed, MB";
+    FileOverwritten: Bytes, "file after ten overwrites, MB";
+    FileOverwrittenClosed: Bytes, "that, closed, MB";
     FileRemoved: Bytes, "file after removing 90 %, MB";
     AnonymousMemory: Bytes, "anonymous memory, MB";
     LargeReads: OpsPerSecond, "random reads";

@@ -8,11 +8,12 @@ use crate::measure::Results;
 use crate::rows::Row;
 use crate::table::figure;
 
-const PANELS: [Row; 12] = [
+const PANELS: [Row; 13] = [
     Row::Fill,
     Row::Get,
     Row::Miss,
     Row::Overwrite,
+    Row::Add,
     Row::Remove,
     Row::Iterate,
     Row::YcsbA,
@@ -104,7 +105,7 @@ fn bars(results: &Results, row: Row) -> Vec<(Kind, f64)> {
 
 fn class(kind: Kind) -> &'static str {
     match kind {
-        Kind::Tophash => "ours",
+        _ if kind.is_ours() => "ours",
         _ if kind.is_in_memory() => "memory",
         _ => "peer",
     }

@@ -21,12 +21,18 @@ pub fn figures(results: &Results) -> String {
     aligned(&lines)
 }
 
-/// How many times as good as the best of the others this store is; nothing if it was not measured.
-pub fn ratios(results: &Results) -> String {
+/// How many times as good as the best of the others `ours` is; nothing if it was not measured.
+pub fn ratios(results: &Results, ours: Kind) -> String {
     let mut lines = vec![
-        ["tophash against", "best on disk", "best told the size", "best not told", "in memory"]
-            .map(str::to_owned)
-            .to_vec(),
+        [
+            &format!("{} against", ours.name()),
+            "best on disk",
+            "best told the size",
+            "best not told",
+            "in memory",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     ];
     let groups: [fn(Kind) -> bool; 4] = [
         Kind::is_disk_peer,
@@ -35,10 +41,10 @@ pub fn ratios(results: &Results) -> String {
         Kind::is_in_memory,
     ];
     for row in results.rows() {
-        let Some(ours) = results.median(row, Kind::Tophash) else { continue };
+        let Some(figure) = results.median(row, ours) else { continue };
         let mut line = vec![row.title().to_owned()];
         line.extend(groups.iter().map(|counts| match results.best(row, counts) {
-            Some((kind, theirs)) => format!("{:.2} {}", times_as_good(row, ours, theirs), kind.name()),
+            Some((kind, theirs)) => format!("{:.2} {}", times_as_good(row, figure, theirs), kind.name()),
             None => "-".to_owned(),
         }));
         lines.push(line);
@@ -150,7 +156,7 @@ file after fill, MB          150   189      -
 
     #[test]
     fn ratios_are_against_the_best_of_each_kind() {
-        let ratios = ratios(&results());
+        let ratios = ratios(&results(), Kind::Tophash);
         let get = ratios.lines().find(|line| line.starts_with("get, hit")).unwrap();
         assert_eq!(
             get.split_whitespace().collect::<Vec<_>>(),

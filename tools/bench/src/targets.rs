@@ -1,6 +1,6 @@
 //! The project's targets for speed, each a ratio within one run.
 
-use crate::data::ENTRY_BYTES;
+use crate::data::Widths;
 use crate::engines::Kind;
 use crate::measure::Results;
 use crate::rows::Row;
@@ -38,15 +38,39 @@ impl Target {
 
 /// What this tool doesn't measure stands below.
 pub fn report(results: &Results, entries: u64) -> String {
-    if results.rows().all(|row| results.median(row, Kind::Tophash).is_none()) {
+    if !results.engines().contains(&Kind::Tophash) {
         return String::new();
     }
-    let mut lines = vec![["targets", "wanted", "measured", ""].map(str::to_owned).to_vec()];
-    lines.extend(targets(results, entries).iter().map(Target::line));
     format!(
-        "\n{}\nlarger-than-memory has the figures of the rest of 9, cargo bench those of 10.\n",
-        aligned(&lines)
+        "{}\nlarger-than-memory has the figures of the rest of 9, cargo bench those of 10.\n",
+        lines(&targets(results, entries))
     )
+}
+
+/// The targets of the typed map, for a million entries.
+pub fn of_ids(results: &Results) -> String {
+    if !results.engines().contains(&Kind::TophashMap) {
+        return String::new();
+    }
+    let ours = |row| results.median(row, Kind::TophashMap);
+    let against = |row| Some(times_as_good(row, ours(row)?, results.best(row, Kind::is_disk_peer)?.1));
+    let megabytes = |row| ours(row).map(|bytes| bytes / 1e6);
+    let target = |number, what, wanted, measured| Target { number, what, wanted, measured };
+    use Wanted::{AtLeast, AtMost};
+    lines(&[
+        target(1, "get hit: best disk peer", AtLeast(3.0), against(Row::Get)),
+        target(2, "fill: best disk peer", AtLeast(1.5), against(Row::Fill)),
+        target(3, "file after fill, MB (for 1 M entries)", AtMost(40.0), megabytes(Row::FileFilled)),
+        target(3, "the same, closed", AtMost(40.0), megabytes(Row::FileFilledClosed)),
+        target(3, "file after ten overwrites, MB (for 1 M)", AtMost(40.0), megabytes(Row::FileOverwritten)),
+        target(3, "that, closed", AtMost(40.0), megabytes(Row::FileOverwrittenClosed)),
+    ])
+}
+
+fn lines(targets: &[Target]) -> String {
+    let mut lines = vec![["targets", "wanted", "measured", ""].map(str::to_owned).to_vec()];
+    lines.extend(targets.iter().map(Target::line));
+    format!("\n{}", aligned(&lines))
 }
 
 fn targets(results: &Results, entries: u64) -> Vec<Target> {
@@ -60,7 +84,7 @@ fn targets(results: &Results, entries: u64) -> Vec<Target> {
     let durable: fn(Kind) -> bool = |kind| kind.is_disk_peer() && kind != Kind::Sled;
     let told = Kind::is_told;
     let untold: fn(Kind) -> bool = |kind| kind.is_disk_peer() && !kind.is_told();
-    let raw_bytes = (entries * ENTRY_BYTES as u64) as f64;
+    let raw_bytes = (entries * Widths::ENTRIES.entry() as u64) as f64;
     let target = |number, what, wanted, measured| Target { number, what, wanted, measured };
     vec![
         target(1, "get hit: best disk peer", AtLeast(2.0), against(Row::Get, disk)),
@@ -97,6 +121,25 @@ fn targets(results: &Results, entries: u64) -> Vec<Target> {
 mod tests {
     use super::*;
     use crate::measure::Measurement;
+
+    #[test]
+    fn those_of_ids_are_the_typed_maps() {
+        let mut results = Results::default();
+        for (kind, row, value) in [
+            (Kind::Tophash, Row::Get, 9000.0),
+            (Kind::TophashMap, Row::Get, 3100.0),
+            (Kind::Tdb, Row::Get, 1000.0),
+            (Kind::Hashbrown, Row::Get, 4000.0),
+            (Kind::TophashMap, Row::FileOverwritten, 41e6),
+        ] {
+            results.add(kind, Measurement { row, value });
+        }
+        let report = of_ids(&results);
+        let words = report.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("best disk peer >= 3 3.10 met"), "{report}");
+        assert!(words.contains("(for 1 M) <= 40 41.00 NOT met"), "{report}");
+        assert!(words.contains("fill: best disk peer >= 1.5 - not measured"), "{report}");
+    }
 
     #[test]
     fn targets_are_met_missed_or_not_measured() {

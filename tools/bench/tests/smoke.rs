@@ -49,6 +49,23 @@ fn only_what_was_asked_for_is_measured() {
 }
 
 #[test]
+fn numbers_are_compared() {
+    let output =
+        bench(&["ids", "--engines=tophash-map,tophash,lmdb,hashbrown", "--entries=2000", "--rounds=1"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for part in [
+        "2,000 entries of 8 + 8 bytes",
+        "tophash map against",
+        "add 1 to a number",
+        "file after ten overwrites, MB",
+        "1. get hit: best disk peer",
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+}
+
+#[test]
 fn a_backup_is_measured_beside_a_writer() {
     let output = bench(&["backup", "--entries=2000", "--rounds=1", "--window-ms=20"]);
     let text = String::from_utf8_lossy(&output.stdout);

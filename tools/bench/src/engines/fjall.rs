@@ -28,7 +28,7 @@ impl Fjall {
 }
 
 impl Engine for Fjall {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         self.entries.insert(key, value)?;
         self.persist_if_durable()
     }
@@ -42,11 +42,11 @@ impl Engine for Fjall {
         self.persist_if_durable()
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
         Ok(copy_out(value, self.entries.get(key)?))
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
+    fn remove(&self, key: &[u8]) -> Result<()> {
         self.entries.remove(key)?;
         self.persist_if_durable()
     }

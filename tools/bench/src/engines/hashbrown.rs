@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::RwLock;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use siphasher::sip::SipHasher13;
 
+use super::ids::Ids;
 use super::{Engine, copy_out};
-use crate::data::{Key, Value};
 
 type Entries = hashbrown::HashMap<Box<[u8]>, Box<[u8]>, Sip>;
 
@@ -50,17 +50,57 @@ impl Access for RwLock<Entries> {
     }
 }
 
+/// Numbers as they are, for one thread.
+#[derive(Default)]
+pub struct Numbers(RefCell<hashbrown::HashMap<u64, u64, Sip>>);
+
+impl Ids for Numbers {
+    fn put(&self, id: u64, number: u64) -> Result<()> {
+        self.0.try_borrow_mut()?.insert(id, number);
+        Ok(())
+    }
+
+    fn get(&self, id: u64) -> Result<Option<u64>> {
+        Ok(self.0.try_borrow()?.get(&id).copied())
+    }
+
+    fn add(&self, id: u64, delta: i64) -> Result<()> {
+        let mut numbers = self.0.try_borrow_mut()?;
+        let number = numbers.get_mut(&id).context("an id is missing")?;
+        *number = number.wrapping_add_signed(delta);
+        Ok(())
+    }
+
+    fn remove(&self, id: u64) -> Result<()> {
+        self.0.try_borrow_mut()?.remove(&id);
+        Ok(())
+    }
+
+    fn iterate(&self, visit: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        self.0.try_borrow()?.iter().for_each(|(id, number)| visit(*id, *number));
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
 impl<C: Access> Engine for Map<C> {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
-        self.0.write(|entries| drop(entries.insert(Box::from(&key[..]), Box::from(&value[..]))))
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.0.write(|entries| drop(entries.insert(Box::from(key), Box::from(value))))
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
-        self.0.read(|entries| copy_out(value, entries.get(&key[..])))
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
+        self.0.read(|entries| copy_out(value, entries.get(key)))
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
-        self.0.write(|entries| drop(entries.remove(&key[..])))
+    fn remove(&self, key: &[u8]) -> Result<()> {
+        self.0.write(|entries| drop(entries.remove(key)))
     }
 
     fn iterate(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {

@@ -1,21 +1,29 @@
 //! LMDB, by `heed`: one transaction a call.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use heed::types::Bytes;
-use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions};
+use heed::{
+    CommitOrAbort, Comparator, Database, DefaultComparator, Env, EnvFlags, EnvOpenOptions, IntegerComparator,
+};
 
+use super::ids::sum;
 use super::{Engine, Mode, Settings, copy_out};
-use crate::data::{ENTRY_BYTES, Key, Value};
+use crate::data::{Key, Value};
 
-pub struct Lmdb {
+pub type OfBytes = Lmdb<DefaultComparator>;
+/// Its keys are integers in the byte order of this machine.
+pub type OfIntegers = Lmdb<IntegerComparator>;
+
+pub struct Lmdb<C> {
     env: Env,
-    entries: Database<'static, Bytes, Bytes>,
+    entries: Database<'static, Bytes, Bytes, C>,
 }
 
-impl Lmdb {
+impl<C: Comparator + 'static> Lmdb<C> {
     pub fn open(settings: &Settings) -> Result<Self> {
         // Room for pages that are half empty, for the free list, and for every page written twice.
-        let map_bytes = (settings.entries as usize * ENTRY_BYTES * 8 + (1 << 30)).next_multiple_of(1 << 20);
+        let map_bytes =
+            (settings.entries as usize * settings.widths.entry() * 8 + (1 << 30)).next_multiple_of(1 << 20);
         let mut options = EnvOpenOptions::new();
         options.map_size(map_bytes);
         // SAFETY: The flags keep LMDB's own locks and give up no more than what a system crash loses. Nobody else
@@ -24,7 +32,8 @@ impl Lmdb {
         let transaction = env.write_txn()?;
         let entries = env
             .create_databases_and_commit(transaction, |opener, transaction| {
-                opener.create_database(transaction, None).map(CommitOrAbort::<_, ()>::Commit)
+                let options = opener.database_options().types().key_comparator();
+                options.create(transaction).map(CommitOrAbort::<_, ()>::Commit)
             })?
             .unwrap_commit();
         Ok(Lmdb { env, entries })
@@ -39,8 +48,8 @@ fn flags(settings: &Settings) -> EnvFlags {
     }
 }
 
-impl Engine for Lmdb {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
+impl<C: Comparator + 'static> Engine for Lmdb<C> {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         let mut transaction = self.env.write_txn()?;
         self.entries.put(&mut transaction, key, value)?;
         Ok(transaction.commit()?)
@@ -54,12 +63,20 @@ impl Engine for Lmdb {
         Ok(transaction.commit()?)
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
         let transaction = self.env.read_txn()?;
         Ok(copy_out(value, self.entries.get(&transaction, key)?))
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
+    fn add(&self, key: &[u8], delta: i64, _: &mut Vec<u8>) -> Result<()> {
+        let mut transaction = self.env.write_txn()?;
+        let old = self.entries.get(&transaction, key)?.context("a key is missing")?;
+        let new = sum(old, delta).context("no number")?;
+        self.entries.put(&mut transaction, key, &new)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<()> {
         let mut transaction = self.env.write_txn()?;
         self.entries.delete(&mut transaction, key)?;
         Ok(transaction.commit()?)

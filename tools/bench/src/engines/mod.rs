@@ -4,20 +4,24 @@
 mod c;
 mod fjall;
 mod hashbrown;
+mod ids;
 mod lmdb;
 mod redb;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sled;
 mod tophash;
+mod tophash_map;
 
 use std::fmt::{Display, Formatter};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Key, Value};
+use crate::data::{Key, Value, Widths};
+
+pub use ids::Ids;
 
 /// Is told a key and its value, if it has one.
 pub type Visit<'a> = dyn FnMut(&Key, Option<&[u8]>) -> Result<()> + 'a;
@@ -25,7 +29,7 @@ pub type Visit<'a> = dyn FnMut(&Key, Option<&[u8]>) -> Result<()> + 'a;
 /// A key-value store, as every workload sees it.
 pub trait Engine {
     /// One committed write, visible to readers when this returns; on disk too in [`Mode::Durable`].
-    fn put(&self, key: &Key, value: &Value) -> Result<()>;
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()>;
 
     /// Several writes, in one transaction where the engine has them.
     fn put_batch(&self, entries: &[(Key, Value)]) -> Result<()> {
@@ -33,7 +37,7 @@ pub trait Engine {
     }
 
     /// Copies the value into the caller's buffer; false if the key is absent.
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool>;
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool>;
 
     /// The values of several keys, in their order; at once where the engine can look up many together.
     fn get_many(&self, keys: &[Key], buffer: &mut Vec<u8>, visit: &mut Visit<'_>) -> Result<()> {
@@ -43,7 +47,13 @@ pub trait Engine {
         })
     }
 
-    fn remove(&self, key: &Key) -> Result<()>;
+    /// Adds to the big-endian number of a key that is there: in one write where the engine can, else got and put.
+    fn add(&self, key: &[u8], delta: i64, buffer: &mut Vec<u8>) -> Result<()> {
+        ensure!(self.get(key, buffer)?, "a key is missing: {key:02x?}");
+        self.put(key, &ids::sum(buffer, delta).context("no number")?)
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<()>;
 
     /// Every entry, in the engine's order.
     fn iterate(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;
@@ -69,6 +79,7 @@ pub struct Settings {
     pub dir: PathBuf,
     /// How many entries there will be; only those that must be told may use it for their table.
     pub entries: u64,
+    pub widths: Widths,
     pub mode: Mode,
     /// For engines that have a cache of their own.
     pub cache_bytes: u64,
@@ -81,6 +92,7 @@ pub struct Settings {
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     Tophash,
+    TophashMap,
     Lmdb,
     Redb,
     Fjall,
@@ -94,8 +106,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Tophash,
+        Kind::TophashMap,
         Kind::Lmdb,
         Kind::Redb,
         Kind::Fjall,
@@ -111,6 +124,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Tophash => "tophash",
+            Kind::TophashMap => "tophash map",
             Kind::Lmdb => "LMDB",
             Kind::Redb => "redb",
             Kind::Fjall => "fjall",
@@ -138,8 +152,17 @@ impl Kind {
         self == Kind::Hashbrown
     }
 
+    pub fn is_ours(self) -> bool {
+        matches!(self, Kind::Tophash | Kind::TophashMap)
+    }
+
     pub fn is_disk_peer(self) -> bool {
-        self != Kind::Tophash && !self.is_in_memory()
+        !self.is_ours() && !self.is_in_memory()
+    }
+
+    /// Whether it keeps numbers alone, and is opened by [`open_ids`](Kind::open_ids).
+    pub fn is_of_numbers(self) -> bool {
+        self == Kind::TophashMap
     }
 
     /// Opens it for one thread: a map in memory has no lock then.
@@ -150,11 +173,23 @@ impl Kind {
         }
     }
 
+    /// Opens it for one thread, to keep numbers.
+    pub fn open_ids(self, settings: &Settings) -> Result<Box<dyn Ids>> {
+        std::fs::create_dir_all(&settings.dir)?;
+        Ok(match self {
+            Kind::TophashMap => Box::new(tophash_map::TophashMap::open(settings)?),
+            Kind::Lmdb => Box::new(ids::Bytes::new(Box::new(lmdb::OfIntegers::open(settings)?))),
+            Kind::Hashbrown => Box::new(hashbrown::Numbers::default()),
+            _ => Box::new(ids::Bytes::new(self.open(settings)?)),
+        })
+    }
+
     pub fn open_shared(self, settings: &Settings) -> Result<Box<dyn Engine + Sync>> {
         std::fs::create_dir_all(&settings.dir)?;
         Ok(match self {
             Kind::Tophash => Box::new(tophash::Tophash::open(settings)?),
-            Kind::Lmdb => Box::new(lmdb::Lmdb::open(settings)?),
+            Kind::TophashMap => bail!("{} keeps numbers alone: see `ids`", self.name()),
+            Kind::Lmdb => Box::new(lmdb::OfBytes::open(settings)?),
             Kind::Redb => Box::new(redb::Redb::open(settings)?),
             Kind::Fjall => Box::new(fjall::Fjall::open(settings)?),
             Kind::Sled => Box::new(sled::Sled::open(settings)?),
@@ -170,7 +205,7 @@ impl Kind {
             #[cfg(feature = "c-tables")]
             Kind::Tdb => Box::new(c::tdb::Tdb::open(settings)?),
             #[cfg(not(all(feature = "rocksdb", feature = "c-tables")))]
-            missing => anyhow::bail!("{} is not built in: build with --all-features", missing.name()),
+            missing => bail!("{} is not built in: build with --all-features", missing.name()),
         })
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
+use super::ids::sum;
 use super::{Engine, Mode, Settings, copy_out};
 use crate::data::{Key, Value};
 
@@ -48,9 +49,9 @@ impl Redb {
 }
 
 impl Engine for Redb {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         self.write(|table| {
-            table.insert(&key[..], &value[..])?;
+            table.insert(key, value)?;
             Ok(())
         })
     }
@@ -64,15 +65,25 @@ impl Engine for Redb {
         })
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
         let table = self.db.begin_read()?.open_table(ENTRIES)?;
-        let found = table.get(&key[..])?;
+        let found = table.get(key)?;
         Ok(copy_out(value, found.as_ref().map(|found| found.value())))
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
+    fn add(&self, key: &[u8], delta: i64, _: &mut Vec<u8>) -> Result<()> {
         self.write(|table| {
-            table.remove(&key[..])?;
+            let old = table.get(key)?.context("a key is missing")?;
+            let new = sum(old.value(), delta).context("no number")?;
+            drop(old);
+            table.insert(key, &new[..])?;
+            Ok(())
+        })
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<()> {
+        self.write(|table| {
+            table.remove(key)?;
             Ok(())
         })
     }

@@ -38,7 +38,7 @@ fn options(settings: &Settings) -> Result<Options> {
 }
 
 impl Engine for Rocks {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         Ok(self.db.put_opt(key, value, &self.write)?)
     }
 
@@ -50,11 +50,11 @@ impl Engine for Rocks {
         Ok(self.db.write_opt(batch, &self.write)?)
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
         Ok(copy_out(value, self.db.get_pinned(key)?))
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
+    fn remove(&self, key: &[u8]) -> Result<()> {
         Ok(self.db.delete_opt(key, &self.write)?)
     }
 

@@ -1,8 +1,9 @@
 //! sled 0.34, the last that its authors call a release.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sled::{Db, Mode as SledMode};
 
+use super::ids::sum;
 use super::{Engine, Mode, Settings, copy_out};
 use crate::data::{Key, Value};
 
@@ -29,8 +30,8 @@ impl Sled {
 }
 
 impl Engine for Sled {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
-        self.db.insert(key, &value[..])?;
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.db.insert(key, value)?;
         self.flush_if_durable()
     }
 
@@ -43,11 +44,17 @@ impl Engine for Sled {
         self.flush_if_durable()
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
         Ok(copy_out(value, self.db.get(key)?))
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
+    fn add(&self, key: &[u8], delta: i64, _: &mut Vec<u8>) -> Result<()> {
+        let sum = |old: Option<&[u8]>| old.and_then(|old| sum(old, delta)).map(Vec::from);
+        self.db.update_and_fetch(key, sum)?.context("no number is there")?;
+        self.flush_if_durable()
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<()> {
         self.db.remove(key)?;
         self.flush_if_durable()
     }

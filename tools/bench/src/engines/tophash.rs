@@ -1,8 +1,9 @@
 //! The store itself, with its defaults: checksums verified on every read, SipHash-1-3, growing from empty.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tophash::{Durability, Options, Store};
 
+use super::ids::sum;
 use super::{Engine, Mode, Settings, Visit, copy_out};
 use crate::data::{Key, Value};
 
@@ -23,7 +24,7 @@ impl Tophash {
 }
 
 impl Engine for Tophash {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         self.0.insert(key, value)?;
         Ok(())
     }
@@ -32,7 +33,7 @@ impl Engine for Tophash {
         Ok(self.0.insert_many(entries.iter().map(|(key, value)| (key, value)))?)
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
         Ok(copy_out(value, self.0.get(key)?.as_deref()))
     }
 
@@ -44,7 +45,13 @@ impl Engine for Tophash {
         Ok(())
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
+    fn add(&self, key: &[u8], delta: i64, _: &mut Vec<u8>) -> Result<()> {
+        let sum = |old: Option<&[u8]>| old.and_then(|old| sum(old, delta)).map(Vec::from);
+        self.0.update(key, sum)?.context("a key is missing")?;
+        Ok(())
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<()> {
         self.0.remove(key)?;
         Ok(())
     }

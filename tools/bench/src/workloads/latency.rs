@@ -5,6 +5,9 @@ use std::time::Instant;
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
+use super::report;
+use crate::rows::Row;
+
 /// Takes the time from one call to the next: one reading of the clock for each operation.
 pub struct Latency {
     nanoseconds: Histogram<u64>,
@@ -24,11 +27,20 @@ impl Latency {
         Ok(())
     }
 
-    pub fn microseconds_at(&self, quantile: f64) -> f64 {
+    /// The rate of a fill, and how long its single puts took.
+    pub fn report(&self, fill: f64) -> Result<()> {
+        report(Row::Fill, fill)?;
+        report(Row::FillP50, self.microseconds_at(0.5))?;
+        report(Row::FillP99, self.microseconds_at(0.99))?;
+        report(Row::FillP9999, self.microseconds_at(0.9999))?;
+        report(Row::FillMax, self.longest_microseconds())
+    }
+
+    fn microseconds_at(&self, quantile: f64) -> f64 {
         self.nanoseconds.value_at_quantile(quantile) as f64 / 1e3
     }
 
-    pub fn longest_microseconds(&self) -> f64 {
+    fn longest_microseconds(&self) -> f64 {
         self.nanoseconds.max() as f64 / 1e3
     }
 }

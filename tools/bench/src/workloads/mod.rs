@@ -1,6 +1,7 @@
 //! What a child process does: one stage, and a line of JSON for each figure.
 
 mod durable;
+mod ids;
 mod larger;
 mod latency;
 mod points;
@@ -16,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::args::{Run, Stage, Workload};
 use crate::cgroup;
-use crate::data::{ENTRY_BYTES, Key, generation_of, key, value};
+use crate::data::{Key, Widths, generation_of, key, value};
 use crate::engines::{Engine, Kind, Mode, Settings};
 use crate::measure::Measurement;
 use crate::rows::Row;
@@ -44,17 +45,19 @@ pub fn run(run: &Run) -> Result<()> {
         Stage::FillAndWait => reopen::fill_and_wait(&job),
         Stage::Recover => reopen::recover(&job),
         Stage::Larger => larger::run(&job),
+        Stage::Ids => ids::run(&job),
     }
     .with_context(|| format!("{}, {:?}", job.kind.name(), run.stage))
 }
 
 impl Job {
     fn new(run: &Run) -> Self {
+        let widths = if run.stage == Stage::Ids { Widths::IDS } else { Widths::ENTRIES };
         let larger_than_memory = run.memory_mib.is_some();
         let cache_bytes = match run.memory_mib {
             Some(memory_mib) => (memory_mib << 20) / 4,
             // Twice the data fits every engine's data with what it keeps beside it.
-            None => (run.entries * ENTRY_BYTES as u64 * 2).max(256 << 20),
+            None => (run.entries * widths.entry() as u64 * 2).max(256 << 20),
         };
         Job {
             kind: run.engine,
@@ -63,6 +66,7 @@ impl Job {
             settings: Settings {
                 dir: run.dir.clone(),
                 entries: run.entries,
+                widths,
                 mode: Mode::Buffered,
                 cache_bytes,
                 larger_than_memory,

@@ -78,11 +78,7 @@ fn fill(job: &Job, engine: &dyn Engine) -> Result<()> {
         latency.tick()
     })?;
     if job.wants(Workload::Fill) {
-        report(Row::Fill, fill)?;
-        report(Row::FillP50, latency.microseconds_at(0.5))?;
-        report(Row::FillP99, latency.microseconds_at(0.99))?;
-        report(Row::FillP9999, latency.microseconds_at(0.9999))?;
-        report(Row::FillMax, latency.longest_microseconds())?;
+        latency.report(fill)?;
     }
     engine.sync()
 }

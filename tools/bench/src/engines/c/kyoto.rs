@@ -7,12 +7,12 @@ use std::ptr::NonNull;
 use anyhow::{Result, bail};
 
 use super::Visit;
-use crate::data::{ENTRY_BYTES, KEY_BYTES, Key, VALUE_BYTES, Value};
 use crate::engines::{Engine, Mode, Settings};
 
 pub struct Kyoto {
     db: NonNull<Db>,
     mode: Mode,
+    value_bytes: usize,
 }
 
 // SAFETY: Kyoto Cabinet documents that all threads of a process may share one database object.
@@ -27,7 +27,7 @@ impl Kyoto {
     pub fn open(settings: &Settings) -> Result<Self> {
         // SAFETY: No arguments.
         let Some(db) = NonNull::new(unsafe { kcdbnew() }) else { bail!("kcdbnew failed") };
-        let kyoto = Kyoto { db, mode: settings.mode };
+        let kyoto = Kyoto { db, mode: settings.mode, value_bytes: settings.widths.value };
         let path = tuned_path(settings)?;
         // SAFETY: The handle is alive; the path ends in a zero byte and lives through the call.
         kyoto.check(unsafe { kcdbopen(kyoto.db.as_ptr(), path.as_ptr(), WRITE_AND_CREATE) })?;
@@ -54,32 +54,39 @@ impl Kyoto {
 /// The path with the tuning behind it: linear chains, twice as many buckets as entries, the whole file mapped.
 fn tuned_path(settings: &Settings) -> Result<CString> {
     let buckets = settings.entries * 2;
-    let mapped_bytes = buckets * 6 + settings.entries * (ENTRY_BYTES as u64 + 44) + (64 << 20);
+    let mapped_bytes = buckets * 6 + settings.entries * (settings.widths.entry() as u64 + 44) + (64 << 20);
     let mut path = settings.dir.join("store.kch").into_os_string();
     path.push(format!("#opts=l#bnum={buckets}#msiz={mapped_bytes}"));
     Ok(CString::new(path.as_bytes())?)
 }
 
 impl Engine for Kyoto {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
-        let (key, value) = (key.as_ptr().cast(), value.as_ptr().cast());
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        let (key_start, value_start) = (key.as_ptr().cast(), value.as_ptr().cast());
         // SAFETY: The handle is open until `close`; key and value are as long as said, and only read.
-        self.check(unsafe { kcdbset(self.db.as_ptr(), key, KEY_BYTES, value, VALUE_BYTES) })?;
+        self.check(unsafe { kcdbset(self.db.as_ptr(), key_start, key.len(), value_start, value.len()) })?;
         self.sync_if_durable()
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
-        value.resize(VALUE_BYTES, 0);
-        let (key, into) = (key.as_ptr().cast(), value.as_mut_ptr().cast());
-        // SAFETY: The handle is open; the buffer has as many bytes as said.
-        let found = unsafe { kcdbgetbuf(self.db.as_ptr(), key, KEY_BYTES, into, VALUE_BYTES) };
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
+        value.resize(self.value_bytes, 0);
+        let (start, into) = (key.as_ptr().cast(), value.as_mut_ptr().cast());
+        // SAFETY: The handle is open; key and buffer have as many bytes as said.
+        let found = unsafe { kcdbgetbuf(self.db.as_ptr(), start, key.len(), into, value.len()) };
         value.truncate(found.max(0) as usize);
         Ok(found >= 0)
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
+    fn remove(&self, key: &[u8]) -> Result<()> {
         // SAFETY: As in `put`.
-        self.check(unsafe { kcdbremove(self.db.as_ptr(), key.as_ptr().cast(), KEY_BYTES) })?;
+        self.check(unsafe { kcdbremove(self.db.as_ptr(), key.as_ptr().cast(), key.len()) })?;
+        self.sync_if_durable()
+    }
+
+    fn add(&self, key: &[u8], delta: i64, _: &mut Vec<u8>) -> Result<()> {
+        // SAFETY: As in `put`. The last argument has it fail where the key is absent.
+        let sum = unsafe { kcdbincrint(self.db.as_ptr(), key.as_ptr().cast(), key.len(), delta, i64::MIN) };
+        self.check(i32::from(sum != i64::MIN))?;
         self.sync_if_durable()
     }
 
@@ -148,6 +155,7 @@ unsafe extern "C" {
     fn kcdbset(db: *mut Db, key: *const c_char, ksiz: usize, value: *const c_char, vsiz: usize) -> i32;
     fn kcdbgetbuf(db: *mut Db, key: *const c_char, ksiz: usize, into: *mut c_char, max: usize) -> i32;
     fn kcdbremove(db: *mut Db, key: *const c_char, ksiz: usize) -> i32;
+    fn kcdbincrint(db: *mut Db, key: *const c_char, ksiz: usize, num: i64, orig: i64) -> i64;
     fn kcdbiterate(db: *mut Db, visitor: Visitor, argument: *mut c_void, writable: i32) -> i32;
     fn kcdbsync(db: *mut Db, hard: i32, processor: Option<FileProcessor>, argument: *mut c_void) -> i32;
 }

@@ -9,7 +9,6 @@ use std::sync::{Mutex, MutexGuard};
 use anyhow::{Result, anyhow, bail};
 
 use super::{Visit, c_path};
-use crate::data::{Key, Value};
 use crate::engines::{Engine, Mode, Settings};
 
 /// TDB knows threads not at all, and refuses to open a file twice in a process: a lock stands before it.
@@ -73,14 +72,14 @@ impl Handle {
 }
 
 impl Engine for Tdb {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         self.write(|handle| {
             // SAFETY: The context is open and this thread alone uses it; key and value are only read.
             handle.check(unsafe { tdb_store(handle.0.as_ptr(), data(key), data(value), 0) })
         })
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
         value.clear();
         let argument = (&raw mut *value).cast();
         let handle = self.lock()?;
@@ -88,7 +87,7 @@ impl Engine for Tdb {
         Ok(unsafe { tdb_parse_record(handle.0.as_ptr(), data(key), copy_value, argument) } == 0)
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
+    fn remove(&self, key: &[u8]) -> Result<()> {
         self.write(|handle| {
             // SAFETY: As in `put`.
             handle.check(unsafe { tdb_delete(handle.0.as_ptr(), data(key)) })

@@ -6,7 +6,6 @@ use std::ptr::NonNull;
 use anyhow::Result;
 
 use super::{Visit, c_path};
-use crate::data::{KEY_BYTES, Key, VALUE_BYTES, Value};
 use crate::engines::{Engine, Mode, Settings};
 
 pub struct Tkrzw {
@@ -44,16 +43,17 @@ impl Tkrzw {
 }
 
 impl Engine for Tkrzw {
-    fn put(&self, key: &Key, value: &Value) -> Result<()> {
-        let (key, value) = (key.as_ptr().cast(), value.as_ptr().cast());
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        let (key_start, value_start) = (key.as_ptr().cast(), value.as_ptr().cast());
+        let (key_bytes, value_bytes) = (key.len() as i32, value.len() as i32);
         // SAFETY: The handle is open until `close`; key and value are as long as said, and only read.
         check(unsafe {
-            tkrzw_dbm_set(self.dbm.as_ptr(), key, KEY_BYTES as i32, value, VALUE_BYTES as i32, true)
+            tkrzw_dbm_set(self.dbm.as_ptr(), key_start, key_bytes, value_start, value_bytes, true)
         })?;
         self.sync_if_durable()
     }
 
-    fn get(&self, key: &Key, value: &mut Vec<u8>) -> Result<bool> {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
         let mut copy = Copy { value, found: false };
         let argument = (&raw mut copy).cast();
         // SAFETY: `copy_value` is called before this returns, with the argument, which is a `Copy` then.
@@ -61,7 +61,7 @@ impl Engine for Tkrzw {
             tkrzw_dbm_process(
                 self.dbm.as_ptr(),
                 key.as_ptr().cast(),
-                KEY_BYTES as i32,
+                key.len() as i32,
                 copy_value,
                 argument,
                 false,
@@ -70,9 +70,17 @@ impl Engine for Tkrzw {
         Ok(copy.found)
     }
 
-    fn remove(&self, key: &Key) -> Result<()> {
+    fn remove(&self, key: &[u8]) -> Result<()> {
         // SAFETY: As in `put`.
-        check(unsafe { tkrzw_dbm_remove(self.dbm.as_ptr(), key.as_ptr().cast(), KEY_BYTES as i32) })?;
+        check(unsafe { tkrzw_dbm_remove(self.dbm.as_ptr(), key.as_ptr().cast(), key.len() as i32) })?;
+        self.sync_if_durable()
+    }
+
+    fn add(&self, key: &[u8], delta: i64, _: &mut Vec<u8>) -> Result<()> {
+        let (start, bytes) = (key.as_ptr().cast(), key.len() as i32);
+        // SAFETY: As in `put`.
+        let sum = unsafe { tkrzw_dbm_increment(self.dbm.as_ptr(), start, bytes, delta, 0) };
+        check(sum != i64::MIN)?;
         self.sync_if_durable()
     }
 
@@ -186,6 +194,13 @@ unsafe extern "C" {
         writable: bool,
     ) -> bool;
     fn tkrzw_dbm_remove(dbm: *mut Dbm, key: *const c_char, key_size: i32) -> bool;
+    fn tkrzw_dbm_increment(
+        dbm: *mut Dbm,
+        key: *const c_char,
+        key_size: i32,
+        increment: i64,
+        initial: i64,
+    ) -> i64;
     fn tkrzw_dbm_process_each(
         dbm: *mut Dbm,
         processor: Processor,
