@@ -88,6 +88,13 @@ pub enum Error {
         found: Box<Schema>,
     },
 
+    /// A type's name is empty, or has control characters. Nothing was changed.
+    #[error("{name:?} can't be a type's name: expected 1 to 64 bytes of text without control characters")]
+    TypeName {
+        /// The name.
+        name: String,
+    },
+
     /// A key or a value has another number of bytes than all of its type have. Nothing was changed.
     #[error("a {type_name} has {expected} bytes, and not {found}")]
     Width {

@@ -7,7 +7,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::error::{Detail, Error, Result};
-use crate::format::schema::{Layout, MAX_INLINE_BYTES, MAX_NAME_BYTES, Name, Schema};
+use crate::format::schema::{DataType, Layout, MAX_NAME_BYTES, Schema};
 use crate::format::{COUNTER_LIMIT, PAGE_BYTES};
 use crate::mutants::{Mutant, kept};
 
@@ -77,7 +77,9 @@ struct Raw {
     checkpoint_seq: U64,
     key_type: [u8; MAX_NAME_BYTES],
     value_type: [u8; MAX_NAME_BYTES],
-    reserved: [u8; 132],
+    key_bytes: U32,
+    value_bytes: U32,
+    reserved: [u8; 124],
     crc: U32,
 }
 
@@ -86,6 +88,7 @@ const _: () = assert!(std::mem::offset_of!(Raw, sequence) == 40);
 const _: () = assert!(std::mem::offset_of!(Raw, count) == 96);
 const _: () = assert!(std::mem::offset_of!(Raw, log_segment) == 176);
 const _: () = assert!(std::mem::offset_of!(Raw, key_type) == 248);
+const _: () = assert!(std::mem::offset_of!(Raw, key_bytes) == 376);
 const _: () = assert!(std::mem::offset_of!(Raw, crc) == CRC_AT);
 
 /// Go's `hmap` and `mapextra`, as of one checkpoint.
@@ -207,6 +210,8 @@ impl Header {
         let flags = (u8::from(hmap.same_size_grow) * SAME_SIZE_GROW)
             | (u8::from(self.writing) * WRITING)
             | (u8::from(shrinking) * SHRINKING);
+        let (key_type, key_bytes) = identity.schema.key.encode();
+        let (value_type, value_bytes) = identity.schema.value.encode();
         let mut raw = Raw {
             magic: MAGIC,
             version_major: VERSION.0.into(),
@@ -250,9 +255,11 @@ impl Header {
             catalog_crc: self.catalog.crc.into(),
             journal_crc: self.journal.crc.into(),
             checkpoint_seq: self.checkpoint_seq.into(),
-            key_type: identity.schema.key.encode(),
-            value_type: identity.schema.value.encode(),
-            reserved: [0; 132],
+            key_type,
+            value_type,
+            key_bytes: key_bytes.into(),
+            value_bytes: value_bytes.into(),
+            reserved: [0; 124],
             crc: 0.into(),
         };
         raw.crc = crc32fast::hash(&raw.as_bytes()[..CRC_AT]).into();
@@ -297,9 +304,7 @@ impl Raw {
         let wrong = [
             (counter.is_some(), "counter", counter.unwrap_or(0)),
             (self.page_bytes.get() != PAGE_BYTES as u32, "page size", u64::from(self.page_bytes.get())),
-            (self.layout().is_none(), "layout or widths of keys and values", self.layout.into()),
-            (Name::decode(self.key_type).is_none(), "name of the keys' type", self.key_type[0].into()),
-            (Name::decode(self.value_type).is_none(), "name of the values' type", self.value_type[0].into()),
+            (self.schema().is_none(), "layout, or types of keys and values", self.layout.into()),
             (self.flags & !KNOWN_FLAGS != 0, "flags", self.flags.into()),
             (self.flags & TWO_GROWTHS == TWO_GROWTHS, "flags", self.flags.into()),
             (self.b > 40, "B", self.b.into()),
@@ -315,18 +320,18 @@ impl Raw {
         }
     }
 
-    /// The layout, if it is one.
-    fn layout(&self) -> Option<Layout> {
-        let (key_width, elem_width) = (self.key_width.get(), self.elem_width.get());
-        match self.layout {
-            LAYOUT_RECORD => ((key_width, elem_width) == (8, 0)).then_some(Layout::Record),
-            LAYOUT_INLINE => {
-                let fits = |width: u16| u64::from(width) <= MAX_INLINE_BYTES;
-                let inline = Layout::Inline { key_width: key_width as u8, elem_width: elem_width as u8 };
-                (key_width > 0 && fits(key_width) && fits(elem_width)).then_some(inline)
-            }
-            _ => None,
-        }
+    /// The schema, if the layout is the one that follows from the types.
+    fn schema(&self) -> Option<Schema> {
+        let key = DataType::decode(self.key_type, self.key_bytes.get())?;
+        let value = DataType::decode(self.value_type, self.value_bytes.get())?;
+        let schema = Schema::new(key, value);
+        let number = match schema.layout {
+            Layout::Record => LAYOUT_RECORD,
+            Layout::Inline { .. } => LAYOUT_INLINE,
+        };
+        let widths = (schema.layout.key_width().into(), schema.layout.elem_width().into());
+        let follows = (self.layout, (self.key_width.get(), self.elem_width.get())) == (number, widths);
+        follows.then_some(schema)
     }
 
     fn unpack(&self) -> Header {
@@ -337,11 +342,7 @@ impl Raw {
                 hash0: self.hash0,
                 log_secret: self.log_secret,
                 load_factor: self.load_factor.get(),
-                schema: Schema {
-                    key: Name::decode(self.key_type).unwrap_or_default(),
-                    value: Name::decode(self.value_type).unwrap_or_default(),
-                    layout: self.layout().unwrap_or_default(),
-                },
+                schema: self.schema().unwrap_or_default(),
             },
             sequence: self.sequence.get(),
             epoch: self.epoch.get(),
@@ -421,7 +422,6 @@ impl SlotFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::schema::DataType;
 
     /// Every bit; under miri, which is slow, some at each place of a byte.
     const BITS_APART: usize = if cfg!(miri) { 37 } else { 1 };

@@ -90,7 +90,8 @@ impl DataType {
     /// A type whose values all have `width` bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](Error::TooLarge) for a name of more than 64 bytes.
+    /// [`TooLarge`](Error::TooLarge) for a name of more than 64 bytes, [`TypeName`](Error::TypeName) for one that is empty or has
+    /// control characters.
     pub fn fixed(name: &str, width: u32) -> Result<Self> {
         Ok(DataType { name: Name::new(name)?, width: Some(width) })
     }
@@ -98,9 +99,26 @@ impl DataType {
     /// A type whose values differ in length.
     ///
     /// # Errors
-    /// [`TooLarge`](Error::TooLarge) for a name of more than 64 bytes.
+    /// As those of [`DataType::fixed`].
     pub fn varying(name: &str) -> Result<Self> {
         Ok(DataType { name: Name::new(name)?, width: None })
+    }
+
+    /// Takes the header's fields: a name, and a width that is counted from 1, 0 where values differ. `None` where they are no
+    /// type.
+    pub(crate) fn decode(name: [u8; MAX_NAME_BYTES], width: u32) -> Option<Self> {
+        Some(DataType { name: Name::decode(name)?, width: width.checked_sub(1) })
+    }
+
+    /// The header's fields.
+    pub(crate) fn encode(self) -> ([u8; MAX_NAME_BYTES], u32) {
+        (self.name.0, self.width.map_or(0, |width| width.saturating_add(1)))
+    }
+}
+
+impl Default for DataType {
+    fn default() -> Self {
+        DataType::BYTES
     }
 }
 
@@ -111,34 +129,34 @@ impl DataType {
 ///
 /// let schema = Schema::new(DataType::varying("str")?, DataType::fixed("u32", 4)?);
 /// assert_eq!((schema.key(), schema.value()), ("str", "u32"));
-/// assert_eq!(schema.to_string(), "str to u32 (in records)");
+/// assert_eq!(schema.to_string(), "str to u32 of 4 bytes (in records)");
 /// # Ok::<(), tophash::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Schema {
-    pub(crate) key: Name,
-    pub(crate) value: Name,
+    pub(crate) key: DataType,
+    pub(crate) value: DataType,
     pub(crate) layout: Layout,
 }
 
 impl Schema {
     /// Any bytes to any bytes; what a [`Store`](crate::Store) keeps.
-    pub const BYTES: Schema = Schema { key: Name::BYTES, value: Name::BYTES, layout: Layout::Record };
+    pub const BYTES: Schema = Schema { key: DataType::BYTES, value: DataType::BYTES, layout: Layout::Record };
 
     /// The schema of these types. Where both have a fixed width of at most 128 bytes, and a key has some, the cells hold
     /// them; else records do.
     pub fn new(key: DataType, value: DataType) -> Self {
-        Schema { key: key.name, value: value.name, layout: Layout::of(key.width, value.width) }
+        Schema { key, value, layout: Layout::of(key.width, value.width) }
     }
 
     /// The name of the keys' type.
     pub fn key(&self) -> &str {
-        self.key.as_str()
+        self.key.name.as_str()
     }
 
     /// The name of the values' type.
     pub fn value(&self) -> &str {
-        self.value.as_str()
+        self.value.name.as_str()
     }
 
     /// How the cells hold keys and values.
@@ -149,7 +167,16 @@ impl Schema {
 
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.key(), self.value())?;
+        let name = |f: &mut fmt::Formatter<'_>, of: &DataType| match of.width {
+            // A cell's widths follow, and the built-in names tell theirs.
+            Some(width) if self.layout == Layout::Record => {
+                write!(f, "{} of {width} bytes", of.name.as_str())
+            }
+            _ => f.write_str(of.name.as_str()),
+        };
+        name(f, &self.key)?;
+        f.write_str(" to ")?;
+        name(f, &self.value)?;
         match self.layout {
             Layout::Record => f.write_str(" (in records)"),
             Layout::Inline { key_width, elem_width } => {
@@ -167,7 +194,7 @@ impl fmt::Debug for Schema {
 
 /// The name of a type, as the header has it: UTF-8, zeros behind it. None at all stands for bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Name([u8; MAX_NAME_BYTES]);
+struct Name([u8; MAX_NAME_BYTES]);
 
 impl Name {
     const BYTES: Name = Name([0; MAX_NAME_BYTES]);
@@ -178,20 +205,19 @@ impl Name {
             return Err(Error::TooLarge { what: "a type's name", len: name.len() as u64, limit: NAME_LIMIT });
         };
         place.copy_from_slice(name.as_bytes());
-        Ok(if name == Self::BYTES.as_str() { Self::BYTES } else { Name(bytes) })
+        match Self::decode(bytes) {
+            Some(made) if made.as_str() == name => Ok(made),
+            _ => Err(Error::TypeName { name: name.to_owned() }),
+        }
     }
 
     /// Takes the header's bytes; `None` where they are no name.
-    pub(crate) fn decode(bytes: [u8; MAX_NAME_BYTES]) -> Option<Self> {
+    fn decode(bytes: [u8; MAX_NAME_BYTES]) -> Option<Self> {
         let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(MAX_NAME_BYTES);
         let padded = bytes[len..].iter().all(|&byte| byte == 0);
         let text = std::str::from_utf8(&bytes[..len]).is_ok_and(|text| !text.chars().any(char::is_control));
-        (padded && text).then_some(Name(bytes))
-    }
-
-    /// The header's bytes.
-    pub(crate) fn encode(self) -> [u8; MAX_NAME_BYTES] {
-        self.0
+        let name = if &bytes[..len] == b"bytes" { Self::BYTES } else { Name(bytes) };
+        (padded && text).then_some(name)
     }
 
     fn as_str(&self) -> &str {
@@ -209,12 +235,6 @@ impl fmt::Debug for Name {
     }
 }
 
-impl Default for Name {
-    fn default() -> Self {
-        Name::BYTES
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,7 +244,7 @@ mod tests {
         for name in ["u64", "a struct of mine", "bytes:20", "\u{e9}t\u{e9}", &"x".repeat(MAX_NAME_BYTES)] {
             let made = Name::new(name).unwrap();
             assert_eq!(made.as_str(), name);
-            assert_eq!(Name::decode(made.encode()), Some(made));
+            assert_eq!(Name::decode(made.0), Some(made));
         }
         assert_eq!(Name::new("bytes").unwrap(), Name::BYTES);
         assert_eq!(Name::BYTES.as_str(), "bytes");
@@ -233,7 +253,10 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_name_are_refused() {
-        let mut bytes = Name::new("u64").unwrap().encode();
+        for name in ["", "a\nb", "a\0b", "\0"] {
+            assert!(matches!(Name::new(name), Err(Error::TypeName { .. })), "{name:?}");
+        }
+        let mut bytes = Name::new("u64").unwrap().0;
         bytes[5] = b'x';
         assert_eq!(Name::decode(bytes), None, "behind the zeros");
         assert_eq!(Name::decode([0xff; MAX_NAME_BYTES]), None, "no UTF-8");

@@ -75,14 +75,9 @@ pub(super) fn remove<T>(
 pub(super) fn remove_seen(store: &Store, layout: Layout, key: &[u8], seen: &[u8]) -> Result<bool> {
     match layout {
         Layout::Record => Ok(store.compare_exchange(key, Some(seen), None)?.is_ok()),
-        Layout::Inline { elem_width, .. } => with_room(elem_width, |elem| {
-            let mut same = false;
-            store.inline_update(key, elem, |present, elem| {
-                same = present && elem == seen;
-                if same { Change::Remove } else { Change::Keep }
-            })?;
-            Ok(same)
-        }),
+        Layout::Inline { elem_width, .. } => {
+            with_room(elem_width, |elem| store.inline_remove_seen(key, elem, seen))
+        }
     }
 }
 

@@ -11,10 +11,11 @@
 //! held: the report counts entries from before such a gap as doubtful.
 //!
 //! Of a file of the inline layout the log has no more than what was written since the last checkpoint. There the cells are the
-//! truth: what can be read of the table is kept, if the file still opens.
+//! truth: those of the table where the file still opens, else those of the last checkpoint, with the log behind it.
 //!
 //! The damaged file is read by calls and under a shared lock, and never written.
 
+mod cells;
 pub(crate) mod report;
 mod segments;
 mod source;
@@ -24,16 +25,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::header::{Identity, MAGIC, SLOT_OFFSETS};
-use crate::format::schema::Schema;
+use crate::format::header::{Header, Identity, MAGIC, SLOT_OFFSETS};
+use crate::format::schema::{Layout, Schema};
 use crate::options::{Durability, Options};
 use crate::store::Store;
 use crate::table::{HashKind, LoadFactor};
 use crate::upkeep::scan::LogBytes;
+use cells::CheckpointCells;
 use report::{Damage, Salvaged};
 use segments::{Guide, Heads, Life};
 use source::Source;
-use work::Work;
+use work::{Truth, Work};
 
 /// Rebuilds the store at `to`, which must not exist, from the damaged one at `from`, which stays as it is. The same as
 /// [`Salvage::new`] and [`Salvage::run`].
@@ -88,6 +90,7 @@ pub struct Salvage<'a> {
     to: PathBuf,
     options: Option<Options>,
     all: bool,
+    schema: Schema,
     progress: Box<dyn FnMut(u64, u64) + 'a>,
 }
 
@@ -95,7 +98,8 @@ impl<'a> Salvage<'a> {
     /// From the damaged file `from` to the new one `to`.
     pub fn new(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Self {
         let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
-        Salvage { from, to, options: None, all: false, progress: Box::new(|_, _| {}) }
+        let schema = Schema::BYTES;
+        Salvage { from, to, options: None, all: false, schema, progress: Box::new(|_, _| {}) }
     }
 
     /// How the new store is made; both files lie on the medium that the options name. Unless told otherwise, the new one
@@ -110,6 +114,13 @@ impl<'a> Salvage<'a> {
     /// what was removed long ago.
     pub fn all(mut self, all: bool) -> Self {
         self.all = all;
+        self
+    }
+
+    /// What the keys and the values of the damaged file are, for one of whose header nothing is left; else the header says it.
+    /// [`Schema::BYTES`] unless told otherwise.
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = schema;
         self
     }
 
@@ -160,10 +171,22 @@ impl<'a> Salvage<'a> {
         }
         report.table_entries = table.as_ref().map(Store::len);
         let new_options = self.options.unwrap_or_else(|| like_the_old(identity, report.table_entries));
-        let schema = Some(identity.map_or(Schema::BYTES, |identity| identity.schema));
-        let new = Options { must_be_new: true, read_only: false, create: true, schema, ..new_options };
-        let new = new.open(&self.to)?;
-        let done = Work::new(&new, table, source, file_id, report).run(&log, |bytes| progress.advance(bytes));
+        let schema = identity.map_or(self.schema, |identity| identity.schema);
+        let mut truth = Truth { table, cells: None, all: self.all };
+        if schema.layout() != Layout::Record && truth.table.is_none() {
+            // A log that is whole vouches for what came since the last checkpoint alone.
+            report.log_is_whole = false;
+            truth.cells = cells_of(&source, guide.header, &mut report.damage);
+        }
+        let new_options = Options {
+            must_be_new: true,
+            read_only: false,
+            create: true,
+            schema: Some(schema),
+            ..new_options
+        };
+        let new = new_options.open(&self.to)?;
+        let done = Work::new(&new, truth, source, file_id, report).run(&log, |bytes| progress.advance(bytes));
         let closed = done.and_then(|report| new.close().map(|()| report));
         if closed.is_err() {
             // What is there is less than could be kept. If it can't be removed, the error says what happened.
@@ -171,6 +194,21 @@ impl<'a> Salvage<'a> {
         }
         progress.end();
         closed
+    }
+}
+
+/// What the cells held at the last checkpoint, if that can be read; why not is damage.
+fn cells_of(source: &Source, header: Option<Header>, damage: &mut Vec<Damage>) -> Option<CheckpointCells> {
+    match CheckpointCells::read(source.media(), header?) {
+        Ok(cells) => Some(cells),
+        Err(Error::Corrupt { what, offset, .. }) => {
+            damage.push(Damage::new(what, offset, 0));
+            None
+        }
+        Err(_) => {
+            damage.push(Damage::new("bucket array", 0, 0));
+            None
+        }
     }
 }
 

@@ -39,6 +39,10 @@ impl Source {
         Ok(Source { media, length, window: Vec::new(), window_at: 0, unreadable: BTreeSet::new() })
     }
 
+    pub(super) fn media(&self) -> &Arc<dyn Media> {
+        &self.media
+    }
+
     pub(super) fn length(&self) -> u64 {
         self.length
     }

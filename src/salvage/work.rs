@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::error::{Error, Result};
+use crate::format::header::LogPosition;
 use crate::format::record::{Frame, Kind, Salt};
 use crate::format::schema::Layout;
 use crate::format::segment::FIRST_RECORD;
@@ -14,6 +15,7 @@ use crate::map::bytes::{self, Entries};
 use crate::store::Store;
 use crate::upkeep::scan::{Found, LogBytes, Scan};
 
+use super::cells::CheckpointCells;
 use super::report::{Damage, DamagedKey, Salvaged};
 use super::segments::Life;
 use super::source::Source;
@@ -26,6 +28,10 @@ pub(super) struct Work<'a> {
     /// The damaged file, if it opens.
     layout: Layout,
     table: Option<Store>,
+    /// In the inline layout, where there is no table: the cells of the last checkpoint.
+    cells: Option<CheckpointCells>,
+    /// Take the log from before that checkpoint too.
+    all: bool,
     source: Source,
     file_id: [u8; 16],
     report: Salvaged,
@@ -36,6 +42,14 @@ pub(super) struct Work<'a> {
     printer: SipHasher13,
     /// Damage lies between here and the end of the log.
     behind_damage: bool,
+}
+
+/// What tells of the damaged file's entries besides its log.
+#[derive(Default)]
+pub(super) struct Truth {
+    pub(super) table: Option<Store>,
+    pub(super) cells: Option<CheckpointCells>,
+    pub(super) all: bool,
 }
 
 /// What the table of the damaged file says about a key.
@@ -49,38 +63,73 @@ enum Verdict {
 impl<'a> Work<'a> {
     pub(super) fn new(
         new: &'a Store,
-        table: Option<Store>,
+        truth: Truth,
         source: Source,
         file_id: [u8; 16],
         report: Salvaged,
     ) -> Self {
+        let Truth { table, cells, all } = truth;
         let random = RandomState::new();
         let printer = SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1));
         let (gone, damaged) = Default::default();
         let layout = new.schema().layout();
-        Work { new, layout, table, source, file_id, report, gone, damaged, printer, behind_damage: false }
+        let behind_damage = false;
+        Work {
+            new,
+            layout,
+            table,
+            cells,
+            all,
+            source,
+            file_id,
+            report,
+            gone,
+            damaged,
+            printer,
+            behind_damage,
+        }
     }
 
     /// Takes every life of the log, newest first.
     pub(super) fn run(mut self, log: &[Life], mut progress: impl FnMut(u64)) -> Result<Salvaged> {
-        for life in log {
-            self.behind_damage |= life.gap_behind;
-            let cleared = self.life(life)?;
-            progress(life.limit.min(self.source.length()).saturating_sub(life.offset));
-            if cleared {
-                break;
-            }
+        // What a checkpoint covers, its cells know best.
+        let covered = self.cells.as_ref().map(CheckpointCells::log);
+        let cleared = self.lives(log, covered, &mut progress)?;
+        if !cleared {
+            self.entries_of_table()?;
+            self.entries_of_checkpoint()?;
         }
-        self.entries_of_cells()?;
+        if !cleared && covered.is_some() && self.all {
+            self.lives(log, None, &mut progress)?;
+        }
         self.report.entries = self.new.len();
         Ok(self.report)
     }
 
-    /// Takes the records of one life, the last first; whether one of them cleared the table.
-    fn life(&mut self, life: &Life) -> Result<bool> {
+    /// Takes the lives from the newest to the one in which `covered` is, if any; whether the table was cleared there.
+    fn lives(
+        &mut self,
+        log: &[Life],
+        covered: Option<LogPosition>,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<bool> {
+        for life in log {
+            self.behind_damage |= life.gap_behind;
+            let here = covered.filter(|covered| covered.segment == life.offset);
+            let cleared = self.life(life, here.map_or(life.offset + FIRST_RECORD, |covered| covered.end))?;
+            progress(life.limit.min(self.source.length()).saturating_sub(life.offset));
+            if cleared || here.is_some() {
+                return Ok(cleared);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the records of one life from an offset on, the last first; whether one of them cleared the table.
+    fn life(&mut self, life: &Life, first: u64) -> Result<bool> {
         self.report.segments += 1;
         let salt = Salt::new(&self.file_id, life.epoch, life.sequence);
-        let found = self.records_of(life, salt);
+        let found = self.records_of(life, first, salt);
         for found in found.into_iter().rev() {
             let (offset, frame, value_whole) = match found {
                 Found::Damage { offset, bytes } => {
@@ -109,9 +158,8 @@ impl<'a> Work<'a> {
     }
 
     /// Walks a life from its first record on. What the table's log ends before is counted and left.
-    fn records_of(&mut self, life: &Life, salt: Salt) -> Vec<Found> {
+    fn records_of(&mut self, life: &Life, first: u64, salt: Salt) -> Vec<Found> {
         let length = self.source.length();
-        let first = life.offset + FIRST_RECORD;
         let limit = life.end.unwrap_or(life.limit).min(life.limit);
         if limit > length {
             // One that only a link tells of has no size.
@@ -195,7 +243,7 @@ impl<'a> Work<'a> {
     }
 
     /// In the inline layout the log has what was written since the last checkpoint, if that; the cells have it all.
-    fn entries_of_cells(&mut self) -> Result<()> {
+    fn entries_of_table(&mut self) -> Result<()> {
         if self.layout == Layout::Record {
             return Ok(());
         }
@@ -213,6 +261,27 @@ impl<'a> Work<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The same where there is no table: what the log has is newer, be it a value or a removal.
+    fn entries_of_checkpoint(&mut self) -> Result<()> {
+        let Some(cells) = self.cells.take() else { return Ok(()) };
+        cells.each(|entry| match entry {
+            Ok((key, _)) if self.contains(key)? || self.gone.contains(&self.print(key)) => Ok(()),
+            Ok((key, elem)) => {
+                self.report.doubtful += u64::from(self.behind_damage);
+                self.insert(key, elem)
+            }
+            Err(Error::Corrupt { what, offset, .. }) => {
+                self.damage(what, offset, 0);
+                Ok(())
+            }
+            Err(Error::Io { .. }) => {
+                self.damage("bucket array", 0, 0);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        })
     }
 
     /// Whether cells can hold such a key, and such a value.

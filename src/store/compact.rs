@@ -193,8 +193,10 @@ impl Run<'_> {
     /// Ends the growth that is under way, and shrinks the table to the least size that holds the entries. What there is no space for is put off, and
     /// damage is left for whoever comes to it.
     fn settle_table(&self) -> Result<()> {
+        // Beside a writer that fills the table again, as many shrinks would do as there are sizes.
+        let mut shrinks = self.core.lock_writer()?.table.geometry().array.b();
         loop {
-            match self.settle_step() {
+            match self.settle_step(&mut shrinks) {
                 Ok(true) => {}
                 Ok(false) | Err(Error::NoSpace { .. } | Error::Corrupt { .. }) => return Ok(()),
                 Err(error) => return Err(error),
@@ -207,13 +209,14 @@ impl Run<'_> {
     }
 
     /// Whether there was anything to do.
-    fn settle_step(&self) -> Result<bool> {
+    fn settle_step(&self, shrinks: &mut u8) -> Result<bool> {
         let pin = self.core.pin()?;
         let mut writer = self.core.lock_writer()?;
         if writer.table.growing() {
             let step = EvacuateValue::at_mark(EVACUATED_AT_ONCE);
             self.core.evacuate(&mut writer, &pin, Purpose::Add, step)?;
-        } else if writer.table.is_roomy() {
+        } else if *shrinks > 0 && writer.table.is_roomy() {
+            *shrinks -= 1;
             self.core.start_growth(&mut writer, Growth::Shrink)?;
         } else {
             return Ok(false);

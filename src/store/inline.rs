@@ -34,7 +34,7 @@ pub(crate) enum Change {
 }
 
 impl Store {
-    /// Copies the value of a key to `elem`; false, and `elem` stays as it is, where the key is absent.
+    /// Copies the value of a key to `elem`; false, and `elem` may hold anything, where the key is absent.
     #[inline]
     pub(crate) fn inline_get(&self, key: &[u8], elem: &mut [u8]) -> Result<bool> {
         self.core().inline_get(key, elem)
@@ -60,7 +60,18 @@ impl Store {
         elem: &mut [u8],
         change: impl FnOnce(bool, &mut [u8]) -> Change,
     ) -> Result<bool> {
-        self.write(|core| core.inline_update(key, elem, change))
+        self.write(|core| core.inline_update(key, elem, Purpose::Add, change))
+    }
+
+    /// Removes a key if its value, which is copied to `elem`, is `seen`; whether it was.
+    pub(crate) fn inline_remove_seen(&self, key: &[u8], elem: &mut [u8], seen: &[u8]) -> Result<bool> {
+        let mut same = false;
+        let change = |present, elem: &mut [u8]| {
+            same = present && elem == seen;
+            if same { Change::Remove } else { Change::Keep }
+        };
+        self.write(|core| core.inline_update(key, elem, Purpose::Free, change))?;
+        Ok(same)
     }
 
     /// Every entry, as [`Store::iter`] yields them.
@@ -130,9 +141,10 @@ impl Core {
         &self,
         key: &[u8],
         elem: &mut [u8],
+        purpose: Purpose,
         change: impl FnOnce(bool, &mut [u8]) -> Change,
     ) -> Result<bool> {
-        let held = self.hold_inline(key, elem, Purpose::Add)?;
+        let held = self.hold_inline(key, elem, purpose)?;
         let existed = held.spot.is_taken();
         // If it panics the lock goes first, without a word about the panic: nothing has changed, and others may write.
         match catch_unwind(AssertUnwindSafe(|| self.call(|| change(existed, elem)))) {

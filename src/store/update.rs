@@ -243,10 +243,19 @@ impl Core {
         let pin = self.pin()?;
         let held = self.hold(&pin, key, Purpose::Add)?;
         let before = held.value;
-        let (held, step) = held.call(|| change(before.map(RecordBytes::as_slice)));
-        match step? {
+        // `as_ref` is a user's too, and is called once (C17).
+        let mut step = None;
+        let (held, new) = held.call(|| {
+            let step = step.insert(change(before.map(RecordBytes::as_slice))?);
+            Ok(match step {
+                Step::Keep => Step::Keep,
+                Step::Put(new) => Step::Put(B::as_ref(new)),
+                Step::Remove => Step::Remove,
+            })
+        });
+        match new? {
             Step::Keep => {}
-            Step::Put(new) => held.set(Some(new.as_ref()))?,
+            Step::Put(new) => held.set(Some(new))?,
             Step::Remove => held.set(None)?,
         }
         Ok(before.map(|bytes| Value::keep(&pin, bytes)))

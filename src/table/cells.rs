@@ -129,8 +129,8 @@ impl<'a> InlineCells<'a> {
 
     /// The same for small entries.
     #[inline]
-    pub fn of_at_most<const BYTES: usize>(self) -> InlineCells<'a, BYTES> {
-        let InlineCells { hasher, key_width, elem_width } = self;
+    pub fn of_at_most<const BYTES: usize>(&self) -> InlineCells<'a, BYTES> {
+        let InlineCells { hasher, key_width, elem_width } = *self;
         InlineCells { hasher, key_width, elem_width }
     }
 }

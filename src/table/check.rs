@@ -247,12 +247,20 @@ impl<C: Cells> Checker<'_, C> {
             return;
         }
         let expected = match split_bit {
-            Some(b) if u32::from(b) >= C::HASH_BITS => return,
-            Some(b) if C::low_hash(slot) >> b & 1 == 1 => Tophash::EVACUATED_Y,
+            Some(b) if u32::from(b) >= C::HASH_BITS && C::HASH_BITS > 0 => return,
+            Some(b) if self.low_hash(slot) >> b & 1 == 1 => Tophash::EVACUATED_Y,
             _ => Tophash::EVACUATED_X,
         };
         if tophash != expected {
             self.fault(Some(place), "evacuation mark", u64::from(expected.0), mark);
+        }
+    }
+
+    /// The bits that a mark goes by: the cell's own, or those of the key in it.
+    fn low_hash<P: Pages>(&self, slot: Slot<'_, P>) -> u64 {
+        match C::HASH_BITS {
+            0 => self.cells.hash_at(slot).map_or(0, |hash| hash.0),
+            _ => C::low_hash(slot),
         }
     }
 

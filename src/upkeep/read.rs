@@ -19,6 +19,7 @@ use crate::format::bucket::{Position, Shape};
 use crate::format::catalog::{ArrayRole, Catalog, IndexExtent, MAX_CATALOG_BYTES, SegmentExtent, sums_bytes};
 use crate::format::header::{Header, Pointer};
 use crate::format::journal::{self, Entry};
+use crate::format::schema::Layout;
 use crate::format::segment::{FIRST_RECORD, HEAD_BYTES, Link, SEGMENT_UNIT_BYTES, SegmentHead};
 use crate::format::{PAGE_BYTES, page_crc};
 use crate::mutants::{Mutant, kept};
@@ -130,6 +131,11 @@ impl Reader {
     pub(super) fn map_listed(&self, catalog: &Catalog) -> Result<Vec<(Arc<Segment>, Appender)>> {
         let runs = self.map_runs(&catalog.segments)?;
         let map = |extent: &SegmentExtent| {
+            let inline = self.header.identity.schema.layout != Layout::Record;
+            if inline && extent.live != 0 {
+                let what = "live bytes of a log segment, where cells hold the entries";
+                return Err(Error::corrupt(what, extent.offset, 0, extent.live));
+            }
             let (segment, mut appender) = self.map_listed_segment(extent, &runs)?;
             segment.set_live(extent.live);
             appender.publish((extent.end - extent.offset) as usize);

@@ -203,7 +203,12 @@ impl Checker {
                 live = counted.live.into_inner();
                 entries
             }
-            Entries::Inline(cells) => check(geometry, counters, cells, &mut faults)?,
+            // A chain's entries are all in memory at once, and a hostile file has long chains.
+            Entries::Inline(cells) => match geometry.array.shape().entry_bytes() {
+                0..=16 => check(geometry, counters, &cells.of_at_most::<16>(), &mut faults)?,
+                17..=64 => check(geometry, counters, &cells.of_at_most::<64>(), &mut faults)?,
+                _ => check(geometry, counters, cells, &mut faults)?,
+            },
         };
         for fault in faults {
             let place = fault.place.map_or(FaultPlace::Table, |place| FaultPlace::Bucket {
