@@ -43,7 +43,7 @@ impl Shape {
     pub const RECORD: Shape = Shape { key_width: 8, elem_width: 0 };
 
     /// The shape of buckets with keys and elems of these widths in bytes, at most 128 each.
-    pub fn new(key_width: u8, elem_width: u8) -> Self {
+    pub const fn new(key_width: u8, elem_width: u8) -> Self {
         Shape { key_width, elem_width }
     }
 

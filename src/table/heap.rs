@@ -109,6 +109,13 @@ impl HeapHost {
         }
     }
 
+    /// Carries out a plan, which may not touch any page that was not touched before.
+    pub(super) fn carry_out(&self, change: impl FnOnce()) {
+        self.carrying_out.store(true, Ordering::Relaxed);
+        change();
+        self.carrying_out.store(false, Ordering::Relaxed);
+    }
+
     /// What readers load.
     pub(super) fn published(&self) -> Arc<Geometry<HeapPages>> {
         Arc::clone(self.published.read().unwrap().as_ref().unwrap())

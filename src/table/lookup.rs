@@ -63,9 +63,10 @@ pub fn peek<P: Pages, T>(
     let (index, bucket) = (BucketIndex(hash.bucket(array.b())), array.head(hash)?);
     let tophash = bucket.tophash();
     for i in tophash.matching(hash.tophash()) {
-        match find(array.slot(index, bucket, i)) {
+        let slot = array.slot(index, bucket, i);
+        match find(slot) {
             Some(None) => {}
-            decided => return decided,
+            hit => return hit.filter(|_| slot.is_shown()),
         }
     }
     let alone = tophash.ends_chain() || bucket.overflow() == 0;
@@ -171,7 +172,10 @@ fn search_bucket<P: Pages, T>(
 ) -> Result<Option<Found<T>>> {
     let tophash = chain.bucket().tophash();
     for i in tophash.matching(hash.tophash()) {
-        if let Some(found) = find(chain.slot(i))? {
+        let slot = chain.slot(i);
+        if let Some(found) = find(slot)?
+            && slot.is_shown()
+        {
             return Ok(Some(Found::Hit(found)));
         }
     }

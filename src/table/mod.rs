@@ -49,7 +49,8 @@
 //!   an evacuated chain is complete in the new array before the first mark is set in the old one.
 //! * Evacuation and removal change tophash words only. So an evacuated chain can be walked for ever, and a
 //!   reader that saw a tophash just before it went away still finds a whole cell under it. It may be another
-//!   key's by then; the key is compared, so that shows. A key that is present throughout a lookup
+//!   key's by then; the key is compared, so that shows. Or it may be the reader's own key, which is being put and
+//!   has no tophash yet: what was found counts if there is a tophash still. A key that is present throughout a lookup
 //!   has a cell of its own that nothing else is written to, and is found. A key that is missed was absent at
 //!   some moment of the lookup: removed, and perhaps put back into a cell that the reader had passed.
 //! * The marks of a chain are set head first, and after the geometry in which the chain is old was

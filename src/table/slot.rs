@@ -58,6 +58,15 @@ impl<P: Pages> Slot<'_, P> {
         self.bucket.set_tophash(self.bucket.tophash().with(self.cell, tophash));
     }
 
+    /// Whether readers may go by what the cell holds: it has an entry, or had one when it was evacuated. For a reader that has
+    /// found a key here. Had the cell been another's under the tophash that led it here, and is the key being put, then
+    /// its store happened before (Acquire) and behind that of the empty tophash: the key is not there yet, and the next lookup
+    /// would miss it.
+    #[inline]
+    pub(super) fn is_shown(self) -> bool {
+        !self.bucket.tophash().get(self.cell).is_empty()
+    }
+
     /// In the inline layout: copies the elem if the key is this one. Both are of one moment.
     #[inline]
     pub fn read_if(self, key: &[u8], elem: &mut [u8]) -> bool {

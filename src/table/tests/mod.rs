@@ -2,7 +2,9 @@
 
 mod concurrent;
 mod damage;
+mod entries;
 mod growth;
+mod inline;
 mod iteration;
 mod model;
 mod shrink;
@@ -17,13 +19,16 @@ use crate::format::bucket::{Cell, Hash, Shape};
 use crate::seam::Arrays;
 use crate::table::heap::{HeapHost, HeapPages, HeapRecord, HeapRecords};
 use crate::table::{
-    Array, Cells as _, Counters, Fault, Geometry, LoadFactor, Old, Slot, Table, Trigger, check, lookup, peek,
+    Array, Cells, Counters, Fault, Geometry, LoadFactor, Old, Slot, Table, Trigger, check, lookup, peek,
 };
 
+use entries::{Entries, HeapCells};
+
 /// A table with its memory and records, and what it should hold.
-struct Rig {
+struct Rig<E = HeapRecords> {
     host: HeapHost,
-    records: HeapRecords,
+    /// In the inline layout there are none, only the way to read the cells.
+    records: E,
     table: Table<HeapPages>,
     model: HashMap<Vec<u8>, u64>,
     /// How a key is hashed; tests with collisions bring their own.
@@ -36,14 +41,35 @@ impl Rig {
     }
 
     fn with(load_factor: LoadFactor, capacity: u64, hash: fn(&[u8]) -> Hash) -> Self {
-        let host = HeapHost::new();
+        Rig::of(HeapRecords::default(), load_factor, capacity, hash)
+    }
+
+    fn locate(&self, key: &[u8]) -> Option<(Cell, HeapRecord)> {
+        let hash = (self.hash)(key);
+        let find = |slot: Slot<'_, HeapPages>| {
+            Ok(self.records.find(slot, hash, key)?.map(|record| (slot.cell(), record)))
+        };
+        lookup(|| self.host.published(), hash, find).unwrap()
+    }
+}
+
+impl Rig<HeapCells> {
+    /// The inline layout with keys and elems of these widths.
+    fn inline(key_width: u8, elem_width: u8, hash: fn(&[u8]) -> Hash) -> Self {
+        Rig::of(HeapCells::new(key_width, elem_width, hash), LoadFactor::default(), 0, hash)
+    }
+}
+
+impl<E: Entries> Rig<E> {
+    fn of(records: E, load_factor: LoadFactor, capacity: u64, hash: fn(&[u8]) -> Hash) -> Self {
+        let (host, shape) = (HeapHost::new(), records.shape());
         let b = load_factor.b_for(capacity).unwrap();
-        let main = host.reserve(Array::<HeapPages>::main_bytes(Shape::RECORD, b)).unwrap();
-        let geometry = Geometry { array: Arc::new(Array::new(Shape::RECORD, b, main)), old: None, clears: 0 };
+        let main = host.reserve(Array::<HeapPages>::main_bytes(shape, b)).unwrap();
+        let geometry = Geometry { array: Arc::new(Array::new(shape, b, main)), old: None, clears: 0 };
         let counters = Counters { next_overflow: 1 << b, ..Counters::default() };
         let mut table = Table::from_parts(geometry, counters, load_factor).unwrap();
         table.keep_room_for(capacity);
-        let rig = Rig { host, records: HeapRecords::default(), table, model: HashMap::new(), hash };
+        let rig = Rig { host, records, table, model: HashMap::new(), hash };
         rig.publish();
         rig
     }
@@ -54,19 +80,11 @@ impl Rig {
 
     fn insert(&mut self, key: &[u8], value: u64) {
         self.try_insert(key, value, Trigger::Live).unwrap();
-        self.model.insert(key.to_vec(), value);
+        self.model.insert(key.to_vec(), self.records.kept(value));
     }
 
     fn try_insert(&mut self, key: &[u8], value: u64, trigger: Trigger) -> Result<Option<super::Growth>> {
-        let hash = (self.hash)(key);
-        let (spot, _) = self.table.locate(&self.records, hash, key)?;
-        let plan = self.table.prepare_put(&self.host, &self.records, hash, spot, trigger)?;
-        let growth = plan.growth();
-        let position = self.records.append(key, value, hash);
-        self.host.carrying_out.store(true, Relaxed);
-        self.table.put(&self.host, plan, hash, Cell::new(position, hash));
-        self.host.carrying_out.store(false, Relaxed);
-        Ok(growth)
+        self.records.put(&self.host, &mut self.table, (self.hash)(key), (key, value), trigger)
     }
 
     fn remove(&mut self, key: &[u8]) {
@@ -76,15 +94,7 @@ impl Rig {
 
     /// The value of what was removed, and the growth that the removal began with.
     fn try_remove(&mut self, key: &[u8], trigger: Trigger) -> Result<Option<(u64, Option<super::Growth>)>> {
-        let hash = (self.hash)(key);
-        let (spot, found) = self.table.locate(&self.records, hash, key)?;
-        let Some(found) = found else { return Ok(None) };
-        let plan = self.table.prepare_remove(&self.host, &self.records, hash, spot, trigger)?;
-        let growth = plan.growth();
-        self.host.carrying_out.store(true, Relaxed);
-        self.table.remove(&self.host, plan, hash);
-        self.host.carrying_out.store(false, Relaxed);
-        Ok(Some((found.value, growth)))
+        self.records.remove(&self.host, &mut self.table, (self.hash)(key), key, trigger)
     }
 
     /// Begins a growth of any kind at random, where none is under way.
@@ -101,11 +111,7 @@ impl Rig {
     }
 
     fn get(&self, key: &[u8]) -> Option<u64> {
-        self.locate(key).map(|(_, record)| record.value)
-    }
-
-    fn locate(&self, key: &[u8]) -> Option<(Cell, HeapRecord)> {
-        look_up(&self.host, &self.records, (self.hash)(key), key)
+        self.records.look_up(&self.host, (self.hash)(key), key)
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -191,16 +197,6 @@ impl Random {
 
 fn key(number: u64) -> [u8; 8] {
     number.to_le_bytes()
-}
-
-/// A lookup as the store makes it: at the key's bucket, and where that does not decide, everywhere.
-fn look_up(host: &HeapHost, records: &HeapRecords, hash: Hash, key: &[u8]) -> Option<(Cell, HeapRecord)> {
-    let find =
-        |slot: Slot<'_, HeapPages>| Ok(records.find(slot, hash, key)?.map(|record| (slot.cell(), record)));
-    match peek(&host.published(), hash, |slot| find(slot).ok()) {
-        Some(decided) => decided,
-        None => lookup(|| host.published(), hash, find).unwrap(),
-    }
 }
 
 /// The chain of a main bucket.

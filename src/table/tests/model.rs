@@ -20,7 +20,13 @@ fn random_operations(hash: fn(&[u8]) -> Hash, keys: u64, steps: u64, seed: u64, 
 
 /// Phases of mostly inserting, mostly removing, and removing alone take turns, so that the table grows, empties, fills
 /// and shrinks.
-fn operate(rig: &mut Rig, keys: u64, steps: u64, seed: u64, mut after: impl FnMut(&mut Rig, u64)) {
+pub(super) fn operate<E: Entries>(
+    rig: &mut Rig<E>,
+    keys: u64,
+    steps: u64,
+    seed: u64,
+    mut after: impl FnMut(&mut Rig<E>, u64),
+) {
     let mut random = Random(seed);
     for step in 0..steps / FEWER {
         let phase = step / (2 * keys) % 4;

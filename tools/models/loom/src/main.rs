@@ -6,6 +6,7 @@
 //!
 //! See `../README.md`.
 
+mod entries;
 mod file;
 mod format;
 mod kernel;

@@ -8,7 +8,8 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, AtomicUsize};
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{BUCKET_WORDS, Hash, OVERFLOW_WORD, Position, TOPHASH_WORD, TophashWord};
+use crate::format::Part;
+use crate::format::bucket::{Hash, Position, Shape, TophashWord};
 use crate::seam::{Arrays, Pages, Records, Words};
 use crate::table::{Geometry, Host};
 use crate::{kernel, weaken};
@@ -41,6 +42,7 @@ impl<T: Copy> Tracked<T> {
 pub(crate) struct ModelPages(Arc<Run>);
 
 pub(crate) struct Run {
+    shape: Shape,
     words: Vec<AtomicU64>,
     /// What the writer stored last, to tell what a store does.
     last: Vec<Plain>,
@@ -49,8 +51,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn zeroed(words: usize) -> Self {
+    fn zeroed(shape: Shape, words: usize) -> Self {
         Run {
+            shape,
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
             last: (0..words).map(|_| Plain::new(0)).collect(),
             gone: Tracked::new(false),
@@ -61,23 +64,31 @@ impl Run {
     fn name_of_store(&self, word: usize, value: u64) -> &'static str {
         let before = TophashWord(self.last[word].swap(value, Ordering::Relaxed));
         let filled = |word: TophashWord| word.filled().count();
-        match word % BUCKET_WORDS {
-            TOPHASH_WORD if TophashWord(value).any_evacuated() => "table: store of a mark",
-            TOPHASH_WORD if filled(TophashWord(value)) > filled(before) => "table: store of a tophash",
-            TOPHASH_WORD => "table: store of a removal",
-            OVERFLOW_WORD => "table: store of a link",
-            _ => "table: store of a cell",
+        match Part::of(self.shape, word) {
+            Part::Tophash if TophashWord(value).any_evacuated() => "table: store of a mark",
+            Part::Tophash if filled(TophashWord(value)) > filled(before) => "table: store of a tophash",
+            Part::Tophash => "table: store of a removal",
+            Part::Cell => "table: store of a cell",
+            Part::Key => "table: store of a key",
+            Part::Elem => "table: store of an elem",
+            Part::Link => "table: store of a link",
+        }
+    }
+
+    fn name_of_load(&self, word: usize) -> &'static str {
+        match Part::of(self.shape, word) {
+            Part::Tophash => "table: load of a tophash word",
+            Part::Cell => "table: load of a cell",
+            Part::Key => "table: load of a key",
+            Part::Elem => "table: load of an elem",
+            Part::Link => "table: load of a link",
         }
     }
 }
 
 impl Words for ModelPages {
     fn load(&self, word: usize, order: Ordering) -> u64 {
-        let name = match word % BUCKET_WORDS {
-            TOPHASH_WORD => "table: load of a tophash word",
-            OVERFLOW_WORD => "table: load of a link",
-            _ => "table: load of a cell",
-        };
+        let name = self.0.name_of_load(word);
         self.0.words[word].load(weaken::at(name, order))
     }
 
@@ -112,13 +123,20 @@ impl Drop for ModelPages {
 
 /// Gives out memory and keeps it to the end of the execution, so that a reader who was betrayed finds out instead of
 /// crashing.
-#[derive(Default)]
-pub(crate) struct Memory(Mutex<Vec<Arc<Run>>>);
+pub(crate) struct Memory {
+    shape: Shape,
+    runs: Mutex<Vec<Arc<Run>>>,
+}
 
 impl Memory {
+    /// For buckets of this shape.
+    pub(crate) fn of(shape: Shape) -> Self {
+        Memory { shape, runs: Mutex::default() }
+    }
+
     pub(crate) fn zeroed(&self, bytes: u64) -> ModelPages {
-        let run = Arc::new(Run::zeroed(bytes as usize / 8));
-        self.0.lock().unwrap().push(Arc::clone(&run));
+        let run = Arc::new(Run::zeroed(self.shape, bytes as usize / 8));
+        self.runs.lock().unwrap().push(Arc::clone(&run));
         ModelPages(run)
     }
 }
@@ -131,9 +149,10 @@ pub(crate) struct ModelHost {
 }
 
 impl ModelHost {
-    pub(crate) fn new() -> Self {
+    /// For buckets of this shape.
+    pub(crate) fn of(shape: Shape) -> Self {
         let geometries = Mutex::default();
-        ModelHost { memory: Memory::default(), geometries, published: AtomicUsize::new(0) }
+        ModelHost { memory: Memory::of(shape), geometries, published: AtomicUsize::new(0) }
     }
 
     /// What readers load.
@@ -170,18 +189,23 @@ pub(crate) struct Record {
     pub(crate) value: u64,
 }
 
+/// More than any model writes.
+const MAX_RECORDS: usize = 24;
+
 /// Records below a watermark, like those of a log segment (`RecordMemory`).
 pub(crate) struct ModelRecords {
     records: Vec<Tracked<Record>>,
     watermark: AtomicUsize,
 }
 
-impl ModelRecords {
-    pub(crate) fn new(room: usize) -> Self {
-        let records = (0..room).map(|_| Tracked::new(Record::default())).collect();
+impl Default for ModelRecords {
+    fn default() -> Self {
+        let records = (0..MAX_RECORDS).map(|_| Tracked::new(Record::default())).collect();
         ModelRecords { records, watermark: AtomicUsize::new(0) }
     }
+}
 
+impl ModelRecords {
     pub(crate) fn append(&self, key: u8, value: u64) -> Position {
         let number = self.watermark.load(Ordering::Relaxed);
         self.records[number].set(Record { key, value });
@@ -223,7 +247,8 @@ impl Records for ModelRecords {
     }
 }
 
-/// Even keys belong in the first bucket, odd ones in the last, however many there are.
+/// Even keys belong in the first bucket, odd ones in the last, however many there are. Keys that differ by 64 have the same
+/// hash.
 pub(crate) fn hash(key: u8) -> Hash {
-    Hash((u64::from(key + 0x10) << 56) | (u64::from(key & 1) * 0xff))
+    Hash((u64::from(key % 64 + 0x10) << 56) | (u64::from(key & 1) * 0xff))
 }

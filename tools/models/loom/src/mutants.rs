@@ -10,11 +10,16 @@ pub use table::Mutant;
 
 static LEFT_OUT: OnceLock<String> = OnceLock::new();
 
-/// Leaves out what this mutant names.
-pub(crate) fn leave_out(mutant: &str) {
-    LEFT_OUT.set(mutant.to_owned()).expect("once a process");
+/// Leaves out what this mutant names, or a store of the library's source.
+pub(crate) fn leave_out(step: &str) {
+    LEFT_OUT.set(step.to_owned()).expect("once a process");
+}
+
+/// What is left out in this process.
+pub(crate) fn left_out() -> Option<&'static str> {
+    LEFT_OUT.get().map(String::as_str)
 }
 
 pub(crate) fn kept(mutant: Mutant) -> bool {
-    LEFT_OUT.get().is_none_or(|name| *name != format!("{mutant:?}"))
+    left_out().is_none_or(|name| *name != format!("{mutant:?}"))
 }

@@ -6,7 +6,7 @@ use Outcome::{Covered, Noticed};
 pub(crate) struct Rule {
     /// The rule it breaks.
     pub(crate) rule: &'static str,
-    /// Its name; several are joined by ` + `. `without X` leaves out what the mutant X names.
+    /// Its name; several are joined by ` + `. `without X` leaves out what the mutant X names, or the store in the line X.
     pub(crate) weakened: &'static str,
     pub(crate) outcome: Outcome,
 }
@@ -51,10 +51,40 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { rule: "C4", weakened: "table: store of a mark | Release", outcome: Noticed("evacuate-chain") },
     Rule { rule: "C4", weakened: "table: store of a link | Release", outcome: Noticed("chunk") },
     Rule { rule: "C4", weakened: "table: load of a link | Acquire", outcome: Noticed("chunk") },
+    Rule { rule: "C4", weakened: "table: store of a key | Release", outcome: Noticed("inline-twin") },
+    Rule { rule: "C4", weakened: "table: load of a key | Acquire", outcome: Noticed("inline-twin") },
+    Rule { rule: "C4", weakened: "table: store of an elem | Release", outcome: Noticed("inline-reuse") },
+    Rule { rule: "C4", weakened: "table: load of an elem | Acquire", outcome: Noticed("inline-reuse") },
+    Rule { rule: "C4", weakened: "table: store of a mark | Release", outcome: Noticed("inline-evacuate") },
     Rule { rule: "C7", weakened: "table: store of a mark | Release", outcome: Noticed("evacuate-walk") },
     Rule { rule: "C6", weakened: "table: store of a mark | Release", outcome: Noticed("shrink") },
     Rule { rule: "C6", weakened: "table: store of a mark | Release", outcome: Noticed("shrink-walk") },
     Rule { rule: "C5", weakened: "table: store of the geometry | Release", outcome: Noticed("clear") },
+    Rule {
+        rule: "C8",
+        weakened: "table/sequence.rs: let before = self.0.load(Ordering::Acquire); | Acquire",
+        outcome: Noticed("inline-replace-wide"),
+    },
+    Rule {
+        rule: "C8",
+        weakened: "table/sequence.rs: self.0.store(before.wrapping_add(2), Ordering::Release); | Release",
+        outcome: Noticed("inline-replace-wide"),
+    },
+    Rule {
+        rule: "C8",
+        weakened: "without table/sequence.rs: self.0.store(before.wrapping_add(1), Ordering::Relaxed);",
+        outcome: Noticed("inline-reuse"),
+    },
+    Rule {
+        rule: "C8",
+        weakened: "without table/sequence.rs: self.0.store(before.wrapping_add(1), Ordering::Relaxed);",
+        outcome: Noticed("inline-reuse-walk"),
+    },
+    Rule {
+        rule: "C8",
+        weakened: "without table/sequence.rs: self.0.store(before.wrapping_add(2), Ordering::Release);",
+        outcome: Noticed("inline-publish"),
+    },
     Rule {
         rule: "C1",
         weakened: "records: store of the watermark | Release",

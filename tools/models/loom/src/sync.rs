@@ -74,7 +74,7 @@ pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::Ordering;
 
     use crate::kernel::interrupt;
-    use crate::weaken::{Half, weakened};
+    use crate::weaken::{Half, is_left_out, weakened};
 
     #[track_caller]
     pub(crate) fn fence(order: Ordering) {
@@ -100,7 +100,9 @@ pub(crate) mod atomic {
                 #[track_caller]
                 pub(crate) fn store(&self, value: $value, order: Ordering) {
                     interrupt();
-                    self.0.store(value, weakened(order, &Half::BOTH));
+                    if !is_left_out() {
+                        self.0.store(value, weakened(order, &Half::BOTH));
+                    }
                 }
 
                 #[track_caller]

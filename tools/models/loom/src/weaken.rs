@@ -10,6 +10,8 @@ use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::sync::{LazyLock, Mutex, OnceLock};
 
+use crate::mutants;
+
 /// What is taken away of an ordering.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Half {
@@ -67,6 +69,15 @@ pub(crate) fn seen() -> Vec<String> {
 #[track_caller]
 pub(crate) fn weakened(order: Ordering, halves: &[Half]) -> Ordering {
     decide(Site::Line(Location::caller()), order, halves)
+}
+
+/// Whether the store of this line of the library's source is left out, rather than weakened.
+#[track_caller]
+pub(crate) fn is_left_out() -> bool {
+    static STORES: LazyLock<Mutex<HashMap<Site, bool>>> = LazyLock::new(Mutex::default);
+    let Some(chosen) = mutants::left_out() else { return false };
+    let site = Site::Line(Location::caller());
+    *STORES.lock().unwrap().entry(site).or_insert_with(|| site.to_string() == chosen)
 }
 
 /// The ordering that a named access of the model's memory gets.

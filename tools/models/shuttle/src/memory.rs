@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{BUCKET_WORDS, Hash, OVERFLOW_WORD, Position, TOPHASH_WORD, TophashWord};
+use crate::format::Part;
+use crate::format::bucket::{Hash, Position, Shape, TophashWord};
 use crate::seam::{Arrays, Pages, Records, Words};
 use crate::table::{Geometry, Host};
 
@@ -104,6 +105,7 @@ struct Published(Mutex<Option<Arc<Geometry<ModelPages>>>>);
 
 /// A run of zeroed index pages.
 pub struct ModelPages {
+    shape: Shape,
     words: Arc<[AtomicU64]>,
     turns: Arc<Turns>,
 }
@@ -112,12 +114,12 @@ impl ModelPages {
     /// What a store into this word is.
     fn kind(&self, word: usize, value: u64) -> Store {
         let before = TophashWord(self.own(word));
-        match word % BUCKET_WORDS {
-            TOPHASH_WORD if TophashWord(value).any_evacuated() => Store::Mark,
-            TOPHASH_WORD if TophashWord(value).filled().count() > before.filled().count() => Store::Tophash,
-            TOPHASH_WORD => Store::Removal,
-            OVERFLOW_WORD => Store::Link,
-            _ => Store::Cell,
+        match Part::of(self.shape, word) {
+            Part::Tophash if TophashWord(value).any_evacuated() => Store::Mark,
+            Part::Tophash if TophashWord(value).filled().count() > before.filled().count() => Store::Tophash,
+            Part::Tophash => Store::Removal,
+            Part::Link => Store::Link,
+            Part::Cell | Part::Key | Part::Elem => Store::Cell,
         }
     }
 
@@ -160,13 +162,15 @@ impl Pages for ModelPages {
 
 /// Gives out memory, and holds what was published.
 pub struct ModelHost {
+    shape: Shape,
     published: Arc<Published>,
     turns: Arc<Turns>,
 }
 
 impl ModelHost {
-    pub fn new() -> Self {
-        ModelHost { published: Arc::default(), turns: Turns::new() }
+    /// For buckets of this shape.
+    pub fn of(shape: Shape) -> Self {
+        ModelHost { shape, published: Arc::default(), turns: Turns::new() }
     }
 
     /// What readers load.
@@ -192,7 +196,7 @@ impl Arrays for ModelHost {
 
     fn reserve(&self, bytes: u64) -> Result<ModelPages> {
         let words = (0..bytes / 8).map(|_| AtomicU64::new(0)).collect();
-        Ok(ModelPages { words, turns: Arc::clone(&self.turns) })
+        Ok(ModelPages { shape: self.shape, words, turns: Arc::clone(&self.turns) })
     }
 }
 

@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 use shuttle::rand::{Rng as _, thread_rng};
 use shuttle::thread;
 
+use crate::entries::Entries;
 use crate::history::{Action, History, Operation, is_linearizable};
-use crate::memory::{ModelHost, ModelPages, ModelRecords, Record, WRITING, hash};
-use crate::seam::{Arrays as _, Records as _};
-use crate::table::{
-    Array, Counters, Geometry, Growth, Host as _, LoadFactor, Table, Trigger, Walk, lookup, peek,
-};
+use crate::memory::{ModelHost, ModelPages, WRITING};
+use crate::seam::Arrays as _;
+use crate::table::{Array, Counters, Geometry, Growth, Host as _, LoadFactor, Table, Trigger};
 
 /// Keys below this one are never removed; the writer replaces their values, and may clear the table.
 const STAYING: u8 = 4;
@@ -47,49 +46,44 @@ impl Histories {
     }
 }
 
-struct Writer {
+struct Writer<E> {
     host: Arc<ModelHost>,
-    records: Arc<ModelRecords>,
+    entries: Arc<E>,
     table: Table<ModelPages>,
     values: HashMap<u8, u64>,
     last: u64,
 }
 
-impl Writer {
+impl<E: Entries> Writer<E> {
     fn new() -> Self {
-        let host = Arc::new(ModelHost::new());
-        let main = host.reserve(Array::<ModelPages>::main_bytes(0)).unwrap();
-        let geometry = Geometry { array: Arc::new(Array::new(0, main)), old: None, clears: 0 };
+        let host = Arc::new(ModelHost::of(E::SHAPE));
+        let main = host.reserve(Array::<ModelPages>::main_bytes(E::SHAPE, 0)).unwrap();
+        let geometry = Geometry { array: Arc::new(Array::new(E::SHAPE, 0, main)), old: None, clears: 0 };
         let counters = Counters { next_overflow: 1, ..Counters::default() };
         let table = Table::from_parts(geometry, counters, LoadFactor::default()).unwrap();
         host.publish(table.geometry());
-        Writer { host, records: Arc::default(), table, values: HashMap::new(), last: 0 }
+        Writer { host, entries: Arc::default(), table, values: HashMap::new(), last: 0 }
     }
 
     /// Returns the new value and the one before.
     fn put(&mut self, key: u8) -> (u64, Option<u64>) {
-        let hash = hash(key);
-        let (spot, _) = self.table.locate(&*self.records, hash, &[key]).unwrap();
-        let plan = self.table.prepare_put(&*self.host, &*self.records, hash, spot, Trigger::Live).unwrap();
         self.last += 1;
-        let position = self.records.append(key, self.last);
-        let grew = self.table.growing();
-        TALLY[0].fetch_add(u64::from(plan.growth().is_some()), Relaxed);
-        self.table.put(&*self.host, plan, hash, position);
-        TALLY[1].fetch_add(u64::from(grew && !self.table.growing()), Relaxed);
+        let entry = (key, self.last);
+        self.tally(|writer| writer.entries.put(&*writer.host, &mut writer.table, entry, Trigger::Live));
         (self.last, self.values.insert(key, self.last))
     }
 
     fn remove(&mut self, key: u8) -> Option<u64> {
-        let hash = hash(key);
-        let (spot, found) = self.table.locate(&*self.records, hash, &[key]).unwrap();
-        found?;
-        let plan = self.table.prepare_remove(&*self.host, &*self.records, hash, spot, Trigger::Live).unwrap();
-        TALLY[0].fetch_add(u64::from(plan.growth().is_some()), Relaxed);
+        let before = self.values.remove(&key)?;
+        self.tally(|writer| writer.entries.remove(&*writer.host, &mut writer.table, key, Trigger::Live));
+        Some(before)
+    }
+
+    /// Counts the growths that a change begins and ends.
+    fn tally(&mut self, change: impl FnOnce(&mut Self) -> Option<Growth>) {
         let grew = self.table.growing();
-        self.table.remove(&*self.host, plan, hash);
+        TALLY[0].fetch_add(u64::from(change(self).is_some()), Relaxed);
         TALLY[1].fetch_add(u64::from(grew && !self.table.growing()), Relaxed);
-        self.values.remove(&key)
     }
 
     fn clear(&mut self) {
@@ -131,9 +125,9 @@ impl Writer {
 }
 
 /// One execution.
-pub fn run() {
+pub fn run<E: Entries>() {
     WRITING.with(|writing| writing.set(true));
-    let mut writer = Writer::new();
+    let mut writer = Writer::<E>::new();
     let filled = thread_rng().gen_range(STAYING..KEYS);
     for key in 0..filled {
         writer.put(key);
@@ -141,9 +135,9 @@ pub fn run() {
     let initial = writer.values.clone();
     writer.host.begin();
     let histories = Arc::new(Histories::default());
-    let reader = |read: fn(&Reader) -> Option<Walked>| {
-        let (host, records) = (Arc::clone(&writer.host), Arc::clone(&writer.records));
-        let reader = Reader { host, records, histories: Arc::clone(&histories) };
+    let reader = |read: fn(&Reader<E>) -> Option<Walked>| {
+        let (host, entries) = (Arc::clone(&writer.host), Arc::clone(&writer.entries));
+        let reader = Reader { host, entries, histories: Arc::clone(&histories) };
         thread::spawn(move || read(&reader))
     };
     let readers = [reader(Reader::get_some), reader(Reader::walk)];
@@ -159,13 +153,13 @@ pub fn run() {
     walked.expect("the second reader walks").check(&keys);
 }
 
-struct Reader {
+struct Reader<E> {
     host: Arc<ModelHost>,
-    records: Arc<ModelRecords>,
+    entries: Arc<E>,
     histories: Arc<Histories>,
 }
 
-impl Reader {
+impl<E: Entries> Reader<E> {
     fn get_some(&self) -> Option<Walked> {
         self.look(1, READS);
         None
@@ -179,30 +173,17 @@ impl Reader {
                 key = thread_rng().gen_range(0..KEYS);
             }
             let begin = self.histories.now();
-            let value = self.look_up(key).map(|record| record.value);
+            let value = self.entries.look_up(|| self.host.published(), key);
             self.histories.note(thread, key, begin, Action::Get(value));
         }
-    }
-
-    /// A lookup as the store makes it: at the key's bucket, and where that does not decide, everywhere.
-    fn look_up(&self, key: u8) -> Option<Record> {
-        let matching = |position| self.records.matching(position, &[key]);
-        let anywhere = || lookup(|| self.host.published(), hash(key), matching).unwrap();
-        peek(&self.host.published(), hash(key), |position| matching(position).ok())
-            .unwrap_or_else(|| anywhere().map(|(_, record)| record))
     }
 
     /// Iterates, then looks some keys up.
     fn walk(&self) -> Option<Walked> {
         let begin = self.histories.now();
-        let mut walk = Walk::new(&self.host.published(), thread_rng().r#gen());
         let mut times = [0; KEYS as usize];
-        let mut step = || match walk.peek(&self.host.published(), &*self.records) {
-            Some(record) => Some(record),
-            None => walk.next(|| self.host.published(), &*self.records).map(|record| record.unwrap()),
-        };
-        while let Some(record) = step() {
-            times[usize::from(record.key)] += 1;
+        for (key, _) in self.entries.walk(|| self.host.published(), thread_rng().r#gen()) {
+            times[usize::from(key)] += 1;
         }
         let end = self.histories.now();
         self.look(2, 2);

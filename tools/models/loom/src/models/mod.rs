@@ -1,6 +1,7 @@
 //! The models. Each is one small program for three threads, and what must hold in every execution of it.
 
 mod commit;
+mod inline;
 mod pages;
 mod reclaim;
 mod rig;
@@ -19,7 +20,10 @@ pub(crate) struct Model {
 }
 
 pub(crate) fn all() -> impl Iterator<Item = Model> {
-    [table::MODELS, pages::MODELS, reclaim::MODELS, commit::MODELS].into_iter().flatten().copied()
+    [table::MODELS, inline::MODELS, pages::MODELS, reclaim::MODELS, commit::MODELS]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// Exhaustive in every run.

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, Weak};
 
 use loom::thread;
 
-use super::rig::{Rig, look_up};
+use super::rig::Rig;
 use super::{Model, bounded};
+use crate::entries::Entries as _;
 use crate::file::epoch::Domain;
 use crate::file::region::Published;
+use crate::format::bucket::Shape;
 use crate::kernel;
-use crate::memory::{Memory, ModelPages, Tracked};
+use crate::memory::{Memory, ModelPages, ModelRecords, Tracked};
 use crate::seam::Arrays;
 use crate::table::{Array, Geometry, Growth, Host};
 
@@ -216,21 +218,20 @@ impl Host for PinnedHost {
 
 /// A growth begins, moves its bucket and ends under pinned readers, and the old array is given back.
 fn switch_pinned() {
-    let memory = Memory::default();
-    let main = memory.zeroed(Array::<ModelPages>::main_bytes(0));
+    let memory = Memory::of(Shape::RECORD);
+    let main = memory.zeroed(Array::<ModelPages>::main_bytes(Shape::RECORD, 0));
     // Here, because a model's stack is small.
     let domain = Domain::new();
-    let mut rig = Rig::over(0, main, |geometry| {
+    let mut rig = Rig::<ModelRecords, _>::over(0, main, |geometry| {
         let published = Published::new(&domain, Arc::clone(geometry));
         PinnedHost { memory, domain, published, kept: vec![Kept::of(geometry)].into() }
     });
     rig.put(0, 1);
     let readers = [(); 2].map(|()| {
-        let (host, records) = (Arc::clone(&rig.host), Arc::clone(&rig.records));
+        let (host, records) = (Arc::clone(&rig.host), Arc::clone(&rig.entries));
         thread::spawn(move || {
             let pin = host.domain.pin();
-            let found = look_up(|| host.published.load(&pin), &records, 0);
-            assert!(found.is_some_and(|record| record.value >= 1));
+            assert!(records.look_up(|| host.published.load(&pin), 0) >= Some(1));
         })
     });
     rig.grow(Growth::SameSize);
