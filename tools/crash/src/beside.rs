@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
-use tophash::Store;
 use tophash::sim::CallKind;
 
 use crate::life::Op;
+use crate::subject::Subject;
 
 /// A write that waits so long waits for the sync or the checkpoint beside which it runs; it is to wait for neither.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,7 +26,7 @@ pub struct Assistant {
 
 impl Assistant {
     /// Starts a thread that runs each operation with `run`. It ends with the assistant.
-    pub fn start(store: &Store, ops: &[Op], mut run: impl FnMut(&Store, Op) + Send + 'static) -> Self {
+    pub fn start(store: &Subject, ops: &[Op], mut run: impl FnMut(&Subject, Op) + Send + 'static) -> Self {
         let (ask, asked) = channel();
         let (say, done) = channel();
         let left: Arc<Mutex<VecDeque<Op>>> = Arc::new(Mutex::new(ops.iter().cloned().collect()));

@@ -10,6 +10,7 @@ use crate::illness::ROOMY;
 use crate::image::{Expected, abandon, goes_on, judge, judge_read_only};
 use crate::life::{Life, Op};
 use crate::program::PATH;
+use crate::subject::Form;
 use crate::tally::Tally;
 
 /// What is known about a patient.
@@ -32,9 +33,9 @@ pub struct Chart {
 }
 
 impl Chart {
-    /// Nothing was done yet.
-    pub fn new() -> Self {
-        Chart { life: Life::new(), ..Chart::default() }
+    /// Nothing was done yet, to a store of this form.
+    pub fn new(form: Form) -> Self {
+        Chart { life: Life::new(form), ..Chart::default() }
     }
 
     /// So many calls have failed until now: the last one, if the number has changed.

@@ -1,9 +1,10 @@
 //! Keys, values that can be recognised, and digests of whole stores.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::OnceLock;
 
-use tophash::{Store, Value};
+use crate::subject::Subject;
 
 /// A key's bytes.
 pub type Key = Vec<u8>;
@@ -96,20 +97,23 @@ impl Digest {
     }
 
     /// Reads a whole store; complains about values that nobody wrote and about errors.
-    pub fn of(store: &Store) -> Result<Digest, String> {
-        Digest::of_entries(store, store.len())
+    pub fn of(store: &Subject) -> Result<Digest, String> {
+        match store {
+            Subject::Records(store) => Digest::of_entries(store, store.len()),
+            Subject::Cells(map) => Digest::of_entries(map, map.len()),
+        }
     }
 
     /// The same for whatever yields entries, of which it says that there are `len`.
-    pub fn of_entries<'s>(
-        entries: impl IntoIterator<Item = tophash::Result<(Value<'s>, Value<'s>)>>,
+    pub fn of_entries<B: Deref<Target = [u8]>>(
+        entries: impl IntoIterator<Item = tophash::Result<(B, B)>>,
         len: u64,
     ) -> Result<Digest, String> {
         let mut digest = Digest::default();
         for entry in entries {
             let (key, value) = entry.map_err(|error| format!("iterating: {error}"))?;
-            let payload =
-                Payload::recognise(&value).ok_or_else(|| format!("a value of {key:?} that nobody stored"))?;
+            let payload = Payload::recognise(&value)
+                .ok_or_else(|| format!("a value of {:?} that nobody stored", &*key))?;
             digest.add(&key, &payload);
         }
         if len != digest.entries {

@@ -41,7 +41,7 @@ pub struct Look {
 
 impl Attack {
     fn program(&self) -> Program {
-        Program::new(SimDisk::new(self.disk_seed), Life::new(), Progress::default())
+        Program::new(SimDisk::new(self.disk_seed), Life::new(self.setup.form), Progress::default())
             .with_setup(self.setup)
             .with_shapes()
     }

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tophash::sim::{Call, Fault, SimDisk, When};
-use tophash::{Error, Result, Store};
+use tophash::{Error, Result};
 
-use crate::program::{PATH, options};
+use crate::program::{PATH, Setup};
+use crate::script::ORDINARY;
+use crate::subject::{Form, Subject};
 
 const DISK_SEED: u64 = 13;
 
@@ -21,14 +23,18 @@ pub enum Other {
 }
 
 /// How many calls an undisturbed creation makes.
-pub fn calls_to_create() -> u64 {
+pub fn calls_to_create(form: Form) -> u64 {
     let disk = SimDisk::new(DISK_SEED);
-    let _store = options(&disk).open(Path::new(PATH));
+    let _store = Setup::ORDINARY.with(form).open(&disk);
     disk.counters().total()
 }
 
 /// Opens the store of an empty disk on which another program does something just before call number `at`.
-fn open_beside(at: u64, other: impl Fn(&SimDisk) + Send + Sync + 'static) -> (SimDisk, Result<Store>) {
+fn open_beside(
+    form: Form,
+    at: u64,
+    other: impl Fn(&SimDisk) + Send + Sync + 'static,
+) -> (SimDisk, Result<Subject>) {
     let disk = SimDisk::new(DISK_SEED);
     let happened = AtomicBool::new(false);
     disk.on_call(move |disk, call: &Call| {
@@ -36,21 +42,22 @@ fn open_beside(at: u64, other: impl Fn(&SimDisk) + Send + Sync + 'static) -> (Si
             other(disk);
         }
     });
-    let opened = options(&disk).open(Path::new(PATH));
+    let opened = Setup::ORDINARY.with(form).open(&disk);
     disk.off_call();
     (disk, opened)
 }
 
 /// Two programs make the same store. Returns whether the first one was refused.
-pub fn race(at: u64, other: Other) -> std::result::Result<bool, String> {
+pub fn race(form: Form, at: u64, other: Other) -> std::result::Result<bool, String> {
     let held = Arc::new(Mutex::new(None));
     let hold = Arc::clone(&held);
-    let (disk, opened) = open_beside(at, move |disk| {
-        let Ok(store) = options(disk).seed(1).open(Path::new(PATH)) else { return };
+    let (disk, opened) = open_beside(form, at, move |disk| {
+        let options = Setup::ORDINARY.options(disk).seed(1);
+        let Ok(store) = Subject::open(options, Path::new(PATH), form) else { return };
         match other {
             Other::Holds => *hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(store),
             Other::Closes => {
-                store.insert("key", "value").expect("the other program's store");
+                put(&store, "key").expect("the other program's store");
                 store.close().expect("the other program's store");
             }
         }
@@ -69,13 +76,18 @@ pub fn race(at: u64, other: Other) -> std::result::Result<bool, String> {
 }
 
 /// Where the other came too late, the store was locked, and is empty.
-fn serves(store: Store, other: Other) -> std::result::Result<(), String> {
-    let value = store.get("key").map_err(|error| error.to_string())?.is_some();
+fn serves(store: Subject, other: Other) -> std::result::Result<(), String> {
+    let value = store.get(&store.form().key("key")).map_err(|error| error.to_string())?.is_some();
     if value != (store.len() == 1) || (other == Other::Holds && value) {
         return Err(format!("{} entries, with the other's: {value}", store.len()));
     }
-    store.insert("mine", "too").map_err(|error| format!("writing: {error}"))?;
+    put(&store, "mine").map_err(|error| format!("writing: {error}"))?;
     store.close().map_err(|error| format!("closing: {error}"))
+}
+
+fn put(store: &Subject, name: &str) -> Result<()> {
+    let form = store.form();
+    store.insert(&form.key(name), form.payload(1, ORDINARY)).map(drop)
 }
 
 fn nothing_else_is_left(disk: &SimDisk) -> std::result::Result<(), String> {
@@ -86,16 +98,17 @@ fn nothing_else_is_left(disk: &SimDisk) -> std::result::Result<(), String> {
 }
 
 /// A program makes a store on a disk that fails, and tries again on one that is well.
-pub fn fail(fault: Fault) -> std::result::Result<(), String> {
+pub fn fail(form: Form, fault: Fault) -> std::result::Result<(), String> {
     let disk = SimDisk::new(DISK_SEED);
+    let setup = Setup::ORDINARY.with(form);
     disk.fail(fault);
-    match options(&disk).open(Path::new(PATH)) {
+    match setup.open(&disk) {
         Ok(store) => drop(store),
         Err(Error::Io { .. } | Error::NoSpace { .. }) => {}
         Err(error) => return Err(format!("not the error to expect: {error:?}")),
     }
     disk.heal();
-    let store = options(&disk).open(Path::new(PATH)).map_err(|error| format!("healed: {error}"))?;
+    let store = setup.open(&disk).map_err(|error| format!("healed: {error}"))?;
     if !store.is_empty() {
         return Err(format!("{} entries in a new store", store.len()));
     }

@@ -9,14 +9,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tophash::Error;
 use tophash::report::Extent;
 use tophash::sim::{Crash, SimDisk};
-use tophash::{Error, Store};
 
 use crate::campaign::grouped;
 use crate::content::{Digest, Key, Payload};
 use crate::life::{Life, shape};
 use crate::program::{PATH, Program, Progress, Setup, Step};
+use crate::subject::{Form, Subject};
 
 /// What a disk writes whole, and where it should or not.
 pub const SECTOR: usize = 512;
@@ -57,7 +58,8 @@ impl Sample {
     }
 
     fn program(script: &[Step], setup: Setup) -> Program {
-        let mut program = Program::new(SimDisk::new(14), Life::new(), Progress::default()).with_setup(setup);
+        let mut program =
+            Program::new(SimDisk::new(14), Life::new(setup.form), Progress::default()).with_setup(setup);
         program.open();
         program.run(script);
         program
@@ -120,9 +122,13 @@ impl Sample {
     }
 
     /// Opens the file as it is on this disk.
-    pub fn open(&self, disk: &SimDisk, access: Access) -> tophash::Result<Store> {
-        let options = self.setup.options(disk).create(false).read_only(access == Access::Read);
-        options.open(Path::new(PATH))
+    pub fn open(&self, disk: &SimDisk, access: Access) -> tophash::Result<Subject> {
+        let options = self.setup.options(disk).read_only(access == Access::Read);
+        Subject::open_existing(options, Path::new(PATH), self.form())
+    }
+
+    fn form(&self) -> Form {
+        self.setup.form
     }
 }
 
@@ -246,7 +252,7 @@ pub fn examine(disk: &SimDisk, sample: &Sample, access: Access) -> Result<Outcom
 }
 
 /// What `verify` has to say, where so many reads were errors.
-fn verify(store: &Store, errors: usize) -> Result<Outcome, String> {
+fn verify(store: &Subject, errors: usize) -> Result<Outcome, String> {
     let verification = store.verify().map_err(|error| format!("verifying: {error}"))?;
     match (errors, verification.is_clean()) {
         (0, true) => Ok(Outcome::Harmless),
@@ -258,7 +264,7 @@ fn verify(store: &Store, errors: usize) -> Result<Outcome, String> {
 
 /// Reads each key, and some that are not there, and iterates; returns how many of the keys gave an error, or 1 if
 /// none of them did and something else.
-fn read_all(store: &Store, sample: &Sample) -> Result<usize, String> {
+fn read_all(store: &Subject, sample: &Sample) -> Result<usize, String> {
     let mut errors = 0;
     let mut got = Digest::default();
     for (key, allowed) in &sample.keys {
@@ -275,7 +281,9 @@ fn read_all(store: &Store, sample: &Sample) -> Result<usize, String> {
     }
     let mut other_errors = 0;
     for n in 0..8 {
-        match or_corrupt(store.get(format!("absent {n}"))).map_err(|error| format!("absent key: {error}"))? {
+        match or_corrupt(store.get(&sample.form().key(format!("absent {n}"))))
+            .map_err(|error| format!("absent key: {error}"))?
+        {
             Some(Some(value)) => return Err(format!("an absent key has {} bytes", value.len())),
             Some(None) => {}
             None => other_errors += 1,
@@ -295,10 +303,10 @@ fn read_all(store: &Store, sample: &Sample) -> Result<usize, String> {
 }
 
 /// All entries that an iteration yields, and how many errors.
-fn iterate(store: &Store, sample: &Sample) -> Result<(Digest, usize), String> {
+fn iterate(store: &Subject, sample: &Sample) -> Result<(Digest, usize), String> {
     let (mut digest, mut errors) = (Digest::default(), 0);
     let mut seen = HashSet::new();
-    for (steps, entry) in store.iter().enumerate() {
+    for (steps, entry) in store.entries().enumerate() {
         if steps > ENDLESS {
             return Err("an iteration that does not end".into());
         }
@@ -306,36 +314,36 @@ fn iterate(store: &Store, sample: &Sample) -> Result<(Digest, usize), String> {
             errors += 1;
             continue;
         };
-        let allowed = sample.keys.get(&*key).ok_or_else(|| format!("{:?}, which nobody stored", &*key))?;
+        let allowed = sample.keys.get(&key).ok_or_else(|| format!("{key:?}, which nobody stored"))?;
         let payload = Payload::recognise(&value).filter(|payload| allowed.contains(&Some(*payload)));
-        let payload = payload.ok_or_else(|| format!("iterating: {:?} with another value", &*key))?;
+        let payload = payload.ok_or_else(|| format!("iterating: {key:?} with another value"))?;
         digest.add(&key, &payload);
-        if !seen.insert(key.to_vec()) {
-            return Err(format!("iterating: {:?} twice", &*key));
+        if let Some(key) = seen.replace(key) {
+            return Err(format!("iterating: {key:?} twice"));
         }
     }
     Ok((digest, errors))
 }
 
 /// Writes some entries as they are, and removes a key that is not there.
-fn write_again(store: &Store, sample: &Sample) -> Result<(), String> {
+fn write_again(store: &Subject, sample: &Sample) -> Result<(), String> {
     let mut keys: Vec<&Key> = sample.keys.keys().collect();
     keys.sort();
     for key in keys.iter().take(WRITTEN_AGAIN) {
-        if let Ok(Some(value)) = store.get(key) {
-            or_corrupt(store.insert(key, &*value)).map_err(|error| format!("writing {key:?}: {error}"))?;
+        if let Some(payload) = store.get(key).ok().flatten().and_then(|value| Payload::recognise(&value)) {
+            or_corrupt(store.insert(key, payload)).map_err(|error| format!("writing {key:?}: {error}"))?;
         }
     }
     // What would be replaced is returned, so that it must be readable (C12).
     for key in keys.into_iter().filter(|key| store.get(key).is_err()).take(WRITTEN_AGAIN) {
-        if or_corrupt(store.insert(key, "new"))
+        if or_corrupt(store.insert(key, sample.form().payload(1 << 30, 3)))
             .map_err(|error| format!("replacing {key:?}: {error}"))?
             .is_some()
         {
             return Err(format!("{key:?} can't be read, but replaced"));
         }
     }
-    or_corrupt(store.remove("absent")).map_err(|error| format!("removing: {error}"))?;
+    or_corrupt(store.remove(&sample.form().key("absent"))).map_err(|error| format!("removing: {error}"))?;
     Ok(())
 }
 

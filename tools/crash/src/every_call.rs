@@ -48,7 +48,7 @@ impl Trace {
                 noted.lock().unwrap_or_else(PoisonError::into_inner).push(*before + call.number);
             }
         };
-        let program = Program::new(disk, Life::new(), Progress::default());
+        let program = Program::new(disk, Life::new(setup.form), Progress::default());
         program.with_setup(setup).with_watch(Arc::new(watch)).run_whole(&script);
         let calls = std::mem::take(&mut *calls.lock().unwrap_or_else(PoisonError::into_inner));
         Trace { script, setup, aftermath, calls }

@@ -1,15 +1,13 @@
 //! Fills a small disk, and empties the store on it (D9).
 
-use std::path::Path;
-
+use tophash::Error;
 use tophash::sim::{Crash, SimDisk};
-use tophash::{Error, Store};
 
-use crate::content::Payload;
 use crate::illness::ROOMY;
 use crate::image::{Expected, goes_on, judge, judge_read_only, judge_store};
 use crate::life::{Life, Op};
-use crate::program::{PATH, options};
+use crate::program::Setup;
+use crate::subject::{Form, Subject};
 
 /// How a full store is emptied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +21,8 @@ pub enum Emptying {
 /// A disk to fill.
 #[derive(Clone, Copy, Debug)]
 pub struct Filling {
+    /// The form of the store that fills it.
+    pub form: Form,
     /// What the disk does by chance.
     pub disk_seed: u64,
     /// Its room.
@@ -56,8 +56,9 @@ impl Filling {
     /// Fills the disk, empties the store, and goes on when there is room.
     pub fn run(&self) -> Result<Emptied, String> {
         let disk = SimDisk::with_capacity(self.disk_seed, self.bytes);
-        let store = options(&disk).open(Path::new(PATH)).map_err(|error| format!("opening: {error}"))?;
-        let mut life = Life::new();
+        let store =
+            Setup::ORDINARY.with(self.form).open(&disk).map_err(|error| format!("opening: {error}"))?;
+        let mut life = Life::new(self.form);
         let stored = self.fill(&store, &mut life)?;
         show(&store, &life)?;
         store.sync().map_err(|error| format!("what is there can be synced: {error}"))?;
@@ -76,8 +77,8 @@ impl Filling {
         look_at_crashes(&disk, &life)?;
         emptied.taken_again = self.fill(&store, &mut life)?;
         disk.set_capacity(ROOMY);
-        let payload = Payload::new(1 << 40, self.value_bytes);
-        let op = Op::Insert(b"there is room".to_vec(), payload);
+        let payload = self.form.payload(1 << 40, self.value_bytes);
+        let op = Op::Insert(self.form.key("there is room"), payload);
         op.run(&store).map_err(|error| format!("with room: {error}"))?;
         life.push(op);
         store.checkpoint().map_err(|error| format!("checkpoint with room: {error}"))?;
@@ -86,10 +87,11 @@ impl Filling {
     }
 
     /// Inserts until there is no room; returns how much was inserted.
-    fn fill(&self, store: &Store, life: &mut Life) -> Result<usize, String> {
+    fn fill(&self, store: &Subject, life: &mut Life) -> Result<usize, String> {
         let first = life.len() as u64;
         for n in first.. {
-            let op = Op::Insert(format!("k{n:05}").into_bytes(), Payload::new(n, self.value_bytes));
+            let payload = self.form.payload(n, self.value_bytes);
+            let op = Op::Insert(self.form.key(format!("k{n:05}")), payload);
             match op.run(store) {
                 Ok(()) => life.push(op),
                 Err(Error::NoSpace { .. }) => return Ok((n - first) as usize),
@@ -107,7 +109,7 @@ impl Filling {
 }
 
 /// Removes every entry; where a removal finds no room, a checkpoint may find some.
-fn remove_all(store: &Store, life: &mut Life, emptied: &mut Emptied) -> Result<(), String> {
+fn remove_all(store: &Subject, life: &mut Life, emptied: &mut Emptied) -> Result<(), String> {
     let keys: Vec<_> = life.content_after(life.len()).keys().cloned().collect();
     for key in keys {
         let op = Op::Remove(key);
@@ -136,7 +138,7 @@ fn expect_no_space(done: tophash::Result<()>) -> Result<(), String> {
     }
 }
 
-fn show(store: &Store, life: &Life) -> Result<(), String> {
+fn show(store: &Subject, life: &Life) -> Result<(), String> {
     judge_store(store, Expected { life, least: life.len(), most: life.len() }).map(drop)
 }
 

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use tophash::Snapshot;
 use tophash::sim::SimDisk;
-use tophash::{Snapshot, Store};
 
 use crate::content::Digest;
-use crate::program::options;
+use crate::program::Setup;
+use crate::subject::{Form, Subject};
 
 /// What a program holds of earlier moments of its store.
 #[derive(Default)]
@@ -16,9 +17,11 @@ pub struct Held {
 }
 
 impl Held {
-    /// Holds a snapshot of a store that has just been checkpointed, with this content.
-    pub fn take(&mut self, store: &Store, content: Digest) -> tophash::Result<()> {
-        self.snapshots.push((store.snapshot()?, content));
+    /// Holds a snapshot of a store that has just been checkpointed, with this content. Only records are to be had so.
+    pub fn take(&mut self, store: &Subject, content: Digest) -> tophash::Result<()> {
+        if let Subject::Records(store) = store {
+            self.snapshots.push((store.snapshot()?, content));
+        }
         Ok(())
     }
 
@@ -38,20 +41,21 @@ impl Held {
     pub fn back_up(
         &mut self,
         disk: &SimDisk,
-        store: &Store,
+        store: &Subject,
         content: Digest,
     ) -> tophash::Result<Result<(), String>> {
         self.copies += 1;
         let path = PathBuf::from(format!("copy-{}-{}", self.copies, disk.counters().total()));
         store.backup(&path)?;
-        Ok(judge_copy(disk, &path, content))
+        Ok(judge_copy(disk, &path, store.form(), content))
     }
 }
 
 /// A copy opens, holds this, and verifies.
-pub fn judge_copy(disk: &SimDisk, path: &Path, content: Digest) -> Result<(), String> {
+pub fn judge_copy(disk: &SimDisk, path: &Path, form: Form, content: Digest) -> Result<(), String> {
     let told = |error: tophash::Error| format!("{}: {error}", path.display());
-    let copy = options(disk).read_only(true).open(path).map_err(told)?;
+    let copy =
+        Subject::open_existing(Setup::ORDINARY.options(disk).read_only(true), path, form).map_err(told)?;
     let found = Digest::of(&copy)?;
     if found != content {
         return Err(format!("{} holds {found:?}, not {content:?}", path.display()));

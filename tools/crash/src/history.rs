@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tophash::{Options, Store};
+use tophash::Options;
 
 use crate::image::{Expected, judge_store, write_on};
 use crate::life::{Life, Op};
 use crate::process::{Aim, Progress, Worker};
 use crate::session::{Session, below_a_power_of_two};
+use crate::subject::{Form, Subject};
 use crate::worker::{Lie, Said, Task};
 use crate::workload::Dice;
 
@@ -44,10 +45,10 @@ pub struct History {
 }
 
 impl History {
-    pub fn new(seed: u64, path: PathBuf, lie: Option<Lie>) -> Self {
+    pub fn new(seed: u64, form: Form, path: PathBuf, lie: Option<Lie>) -> Self {
         History {
-            task: Task { path, seed, session: 0, lie },
-            life: Life::new(),
+            task: Task { path, form, seed, session: 0, lie },
+            life: Life::new(form),
             durable: 0,
             in_doubt: None,
             published: false,
@@ -59,6 +60,10 @@ impl History {
     /// The store's file.
     pub fn path(&self) -> &Path {
         &self.task.path
+    }
+
+    fn session(&self, number: u64) -> Session {
+        Session::new(self.task.seed, self.task.form, number)
     }
 
     /// Starts the next session.
@@ -74,7 +79,7 @@ impl History {
 
     /// When the next session is to end.
     pub fn aim(&self, dice: &mut Dice) -> Aim {
-        let closes = Session::new(self.task.seed, self.task.session + 1).closes();
+        let closes = self.session(self.task.session + 1).closes();
         let micros = |dice: &mut Dice, bits| Duration::from_micros(below_a_power_of_two(dice, bits));
         match dice.below(if closes { 20 } else { 16 }) {
             0..=4 => Aim::Growth(below_a_power_of_two(dice, 9)),
@@ -91,7 +96,7 @@ impl History {
     /// Takes note of what the session has done, and of what is promised to survive a power cut. Returns how many
     /// operations that were, and where it was.
     pub fn end_session(&mut self, progress: &Progress, promised: &Progress) -> (usize, Moment) {
-        let session = Session::new(self.task.seed, self.task.session);
+        let session = self.session(self.task.session);
         let start = self.life.len();
         let mut ops = session.ops();
         ops.by_ref().take(progress.acked as usize).for_each(|op| self.life.push(op));
@@ -139,7 +144,8 @@ impl History {
             return Ok(());
         }
         let begun = Instant::now();
-        let store = Options::new().read_only(true).create(false).open(&self.task.path);
+        let options = Options::new().read_only(true);
+        let store = Subject::open_existing(options, &self.task.path, self.task.form);
         let store = store.map_err(|error| format!("opening for reading: {error}"))?;
         self.opening = begun.elapsed();
         self.unclean = store.stats().map_err(|error| format!("stats: {error}"))?.recovered;
@@ -149,7 +155,7 @@ impl History {
     }
 
     /// How many operations the store holds; those that were acknowledged, where it can be these.
-    fn find(&mut self, store: &Store, least: usize) -> Result<usize, String> {
+    fn find(&mut self, store: &Subject, least: usize) -> Result<usize, String> {
         let acked = Expected { life: &self.life, least, most: self.life.len() };
         let verdict = judge_store(store, acked);
         let (Err(_), Some(op)) = (&verdict, self.in_doubt.take()) else { return verdict };
@@ -159,7 +165,8 @@ impl History {
 
     /// Opens the file for writing, which recovers it, writes to it, closes it, and looks at it again.
     pub fn write_on(&mut self) -> Result<(), String> {
-        let open = || Options::new().seed(self.task.seed).background(false).open(&self.task.path);
+        let Task { path, form, seed, .. } = &self.task;
+        let open = || Subject::open(Options::new().seed(*seed).background(false), path, *form);
         let store = open().map_err(|error| format!("opening: {error}"))?;
         let all = Expected { life: &self.life, least: self.life.len(), most: self.life.len() };
         judge_store(&store, all).map_err(|error| format!("opened for writing: {error}"))?;

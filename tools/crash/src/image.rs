@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use tophash::Error;
 use tophash::sim::{CallKind, Failure, Fault, SimDisk, When};
-use tophash::{Error, Options, Store};
 
-use crate::content::{Digest, Key, Payload};
+use crate::content::{Digest, Key};
 use crate::life::{Life, Op, shape};
-use crate::program::{PATH, options};
+use crate::program::{PATH, Setup};
 use crate::script::ORDINARY;
+use crate::subject::Subject;
 
 /// Which operations of a life an image may hold.
 #[derive(Clone, Copy)]
@@ -18,15 +19,19 @@ pub struct Expected<'a> {
     pub most: usize,
 }
 
+fn open(disk: &SimDisk, life: &Life) -> tophash::Result<Subject> {
+    Setup::ORDINARY.with(life.form()).open(disk)
+}
+
 /// Opens an image and compares it with what it should hold. Returns the store and how many operations it holds.
-pub fn judge(disk: &SimDisk, expected: Expected<'_>) -> Result<(Store, usize), String> {
-    let store = options(disk).open(Path::new(PATH)).map_err(|error| format!("opening: {error}"))?;
+pub fn judge(disk: &SimDisk, expected: Expected<'_>) -> Result<(Subject, usize), String> {
+    let store = open(disk, expected.life).map_err(|error| format!("opening: {error}"))?;
     let at = judge_store(&store, expected)?;
     Ok((store, at))
 }
 
 /// The same for a store that is open.
-pub fn judge_store(store: &Store, expected: Expected<'_>) -> Result<usize, String> {
+pub fn judge_store(store: &Subject, expected: Expected<'_>) -> Result<usize, String> {
     let Expected { life, least, most } = expected;
     let digest = Digest::of(store)?;
     let mut candidates = life.candidates(digest, least, most).peekable();
@@ -55,10 +60,12 @@ pub fn judge_read_only(disk: &SimDisk, expected: Expected<'_>) -> Result<usize, 
     let before = disk.contents(PATH);
     disk.set_capacity(0);
     let at = {
-        let store = options(disk).read_only(true).open(Path::new(PATH));
+        let form = expected.life.form();
+        let options = Setup::ORDINARY.options(disk).read_only(true);
+        let store = Subject::open_existing(options, Path::new(PATH), form);
         let store = store.map_err(|error| format!("opening for reading: {error}"))?;
         let at = judge_store(&store, expected)?;
-        match store.insert("key", "value") {
+        match store.insert(&form.key("key"), form.payload(1, ORDINARY)) {
             Err(Error::ReadOnly) => at,
             other => return Err(format!("writing to a read-only store: {other:?}")),
         }
@@ -87,21 +94,21 @@ pub fn judge_read_only(disk: &SimDisk, expected: Expected<'_>) -> Result<usize, 
 }
 
 /// Drops a store that is not to be closed: it finds a disk that does nothing any more.
-pub fn abandon(disk: &SimDisk, store: Store) {
+pub fn abandon(disk: &SimDisk, store: Subject) {
     disk.fail(Fault { when: When::From(0), kind: None, failure: Failure::Io });
     drop(store);
 }
 
 /// Writes to a recovered store, closes it, opens it again: all is there.
-pub fn goes_on(disk: &SimDisk, store: Store, life: &Life, at: usize) -> Result<(), String> {
-    write_on(store, &mut life.fork(at), || options(disk).open(Path::new(PATH)))
+pub fn goes_on(disk: &SimDisk, store: Subject, life: &Life, at: usize) -> Result<(), String> {
+    write_on(store, &mut life.fork(at), || open(disk, life))
 }
 
 /// The same with a store that has all of `life`, which goes on as well.
 pub fn write_on(
-    store: Store,
+    store: Subject,
     life: &mut Life,
-    reopen: impl FnOnce() -> tophash::Result<Store>,
+    reopen: impl FnOnce() -> tophash::Result<Subject>,
 ) -> Result<(), String> {
     for op in further_ops(life, life.len() as u64, ORDINARY) {
         op.run(&store).map_err(|error| format!("{op:?} on the recovered store: {error}"))?;
@@ -121,22 +128,17 @@ pub fn write_on(
 /// A few operations on what `life` leaves: new keys, a replacement, a removal. All records are of one size, so that
 /// each stale record behind the tail is in reach of a walk.
 pub fn further_ops(life: &Life, salt: u64, value_bytes: usize) -> Vec<Op> {
-    let content = life.content_after(life.len());
+    let (form, content) = (life.form(), life.content_after(life.len()));
     let first = 1_000_000 + salt * 1000 + life.len() as u64;
     let mut ops: Vec<Op> = (0..4)
-        .map(|n| format!("n{:05}", (salt * 7 + n) % 100_000).into_bytes())
+        .map(|n| form.key(format!("n{:05}", (salt * 7 + n) % 100_000)))
         .zip(first..)
-        .map(|(key, id)| Op::Insert(key, Payload::new(id, value_bytes)))
+        .map(|(key, id)| Op::Insert(key, form.payload(id, value_bytes)))
         .collect();
     let some: Vec<&Key> = content.keys().take(2).collect();
     if let [replaced, removed] = some[..] {
-        ops.push(Op::Insert(replaced.clone(), Payload::new(first + 10, value_bytes)));
+        ops.push(Op::Insert(replaced.clone(), form.payload(first + 10, value_bytes)));
         ops.push(Op::Remove(removed.clone()));
     }
     ops
-}
-
-/// Options for a scratch store.
-pub fn scratch() -> Options {
-    options(&SimDisk::new(0)).capacity(30_000)
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::campaign::grouped;
 use crate::history::{History, Moment};
+use crate::subject::Form;
 use crate::tally::{Tally, without_panic};
 use crate::worker::Lie;
 use crate::workload::Dice;
@@ -44,6 +45,7 @@ impl Moments {
 /// One file, whose writers are killed several times, in a directory of its own below `dir`.
 pub fn cycle(
     seed: u64,
+    form: Form,
     dir: &Path,
     lie: Option<Lie>,
     moments: &Moments,
@@ -51,7 +53,7 @@ pub fn cycle(
 ) -> Result<(), String> {
     let dir = dir.join(format!("seed-{seed}"));
     fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let mut history = History::new(seed, dir.join("a.tophash"), lie);
+    let mut history = History::new(seed, form, dir.join("a.tophash"), lie);
     let mut dice = Dice::new(seed);
     for _ in 0..dice.between(4, 10) {
         let mut told = String::new();

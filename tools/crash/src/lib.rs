@@ -9,6 +9,7 @@
 //! * one whose power was cut holds a prefix of them, with everything that was synced;
 //! * both verify clean, have the table (cell for cell) that the undisturbed store had at that operation, and go on.
 //!
+//! * [`subject`]: the store that is attacked, in one of several forms.
 //! * [`content`]: keys, values that can be recognised, and digests of whole stores.
 //! * [`life`]: a history of operations, and what a store holds after each of them.
 //! * [`script`]: what programs do in the tests; [`workload`]: what a seed makes them do.
@@ -54,6 +55,7 @@ pub mod recovery;
 pub mod scratch;
 pub mod script;
 pub mod session;
+pub mod subject;
 pub mod suite;
 pub mod tally;
 pub mod volume;

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use tophash::report::WhichArray;
-use tophash::{Batch, Result, Store};
+use tophash::{Batch, Result};
 
 use crate::content::{Content, Digest, Key, Payload, mix};
+use crate::subject::{Form, Subject};
 
 /// One change of a store.
 #[derive(Clone, Debug)]
@@ -27,16 +28,17 @@ impl Op {
         }
     }
 
-    pub fn run(&self, store: &Store) -> Result<()> {
-        match self {
-            Op::Insert(key, payload) => store.insert(key, payload.bytes()).map(|_| ()),
-            Op::Remove(key) => store.remove(key).map(|_| ()),
-            Op::Clear => store.clear(),
-            Op::Batch(_) => {
+    pub fn run(&self, store: &Subject) -> Result<()> {
+        match (self, store) {
+            (Op::Insert(key, payload), _) => store.insert(key, *payload).map(drop),
+            (Op::Remove(key), _) => store.remove(key).map(drop),
+            (Op::Clear, _) => store.clear(),
+            (Op::Batch(_), Subject::Records(store)) => {
                 let mut batch = Batch::new();
                 self.add_to(&mut batch);
                 store.apply(&batch)
             }
+            (Op::Batch(_), Subject::Cells(_)) => panic!("cells know no batches: no script has one for them"),
         }
     }
 
@@ -62,6 +64,7 @@ impl Op {
 /// The operations on a store from its creation on, those that a power cut took away left out.
 #[derive(Clone, Default)]
 pub struct Life {
+    form: Form,
     ops: Vec<Op>,
     /// What the store holds after so many operations.
     digests: Vec<Digest>,
@@ -72,8 +75,14 @@ pub struct Life {
 }
 
 impl Life {
-    pub fn new() -> Self {
-        Life { digests: vec![Digest::default()], shapes: vec![None], ..Life::default() }
+    /// The life of a store of this form.
+    pub fn new(form: Form) -> Self {
+        Life { form, digests: vec![Digest::default()], shapes: vec![None], ..Life::default() }
+    }
+
+    /// The form of the store that lives it.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// How many operations it has.
@@ -103,6 +112,7 @@ impl Life {
     /// The first `len` operations; others follow.
     pub fn fork(&self, len: usize) -> Life {
         Life {
+            form: self.form,
             ops: self.ops[..len].to_vec(),
             digests: self.digests[..=len].to_vec(),
             shapes: self.shapes[..=len].to_vec(),
@@ -178,7 +188,7 @@ impl Life {
 const MIN_TOP_HASH: u8 = 5;
 
 /// A number made of a table cell for cell: tophashes, keys, links, counters (D15). Where records lie does not count.
-pub fn shape(store: &Store) -> Result<u64> {
+pub fn shape(store: &Subject) -> Result<u64> {
     let growth = store.growth()?;
     if growth.kind.is_some() && growth.nevacuate == 0 {
         // A growth was logged and the put behind it was not: the table before is the old array.
@@ -193,7 +203,7 @@ pub fn shape(store: &Store) -> Result<u64> {
     Ok([current, old, kind, growth.nevacuate].into_iter().fold(0, |state, word| mix(state ^ word)))
 }
 
-fn half_shape(store: &Store, array: WhichArray) -> Result<u64> {
+fn half_shape(store: &Subject, array: WhichArray) -> Result<u64> {
     let mut shape = 0;
     for bucket in store.buckets(array) {
         for link in bucket?.chain {

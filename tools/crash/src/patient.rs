@@ -11,8 +11,8 @@ mod held;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tophash::Error;
 use tophash::sim::{Crash, SimDisk};
-use tophash::{Error, Store};
 
 use crate::beside::Assistant;
 use crate::chart::Chart;
@@ -22,6 +22,7 @@ use crate::illness::{Illness, is_typed};
 use crate::image::{Expected, abandon, judge_store};
 use crate::life::{Op, shape};
 use crate::program::{PATH, Setup, Step};
+use crate::subject::Subject;
 use crate::tally::Tally;
 
 /// A poisoned store is opened again after so many steps.
@@ -34,7 +35,7 @@ pub struct Patient {
     disk: SimDisk,
     setup: Setup,
     illness: Illness,
-    store: Option<Store>,
+    store: Option<Subject>,
     chart: Arc<Mutex<Chart>>,
     tally: Arc<Tally>,
     /// Calls of earlier disks.
@@ -56,7 +57,7 @@ impl Patient {
             setup,
             illness,
             store: None,
-            chart: Arc::new(Mutex::new(Chart::new())),
+            chart: Arc::new(Mutex::new(Chart::new(setup.form))),
             tally: Arc::clone(tally),
             calls_before: 0,
             ill_for: None,
@@ -97,18 +98,18 @@ impl Patient {
     fn step(&mut self, step: &Step) -> Verdict {
         match step {
             Step::Do(op) => self.op(op)?,
-            Step::Sync => self.make_durable(Store::sync)?,
-            Step::Checkpoint => self.checkpoint(Store::checkpoint)?,
+            Step::Sync => self.make_durable(Subject::sync)?,
+            Step::Checkpoint => self.checkpoint(Subject::checkpoint)?,
             Step::Snapshot => self.snapshot()?,
             Step::Look => self.look()?,
             Step::BackUp => self.back_up()?,
             // One of its checkpoints may count, and what comes after it find no space.
             Step::Compact => {
                 self.chart().life.forget_shape();
-                self.make_durable(|store| store.compact().map(drop))?;
+                self.make_durable(Subject::compact)?;
             }
-            Step::SyncBeside(ops) => self.beside(ops, Store::sync)?,
-            Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint)?,
+            Step::SyncBeside(ops) => self.beside(ops, Subject::sync)?,
+            Step::CheckpointBeside(ops) => self.beside(ops, Subject::checkpoint)?,
             Step::CloseHandle => self.make_durable(|store| store.clone().close())?,
             Step::Reopen => self.reopen()?,
             Step::Kill => self.crash(0, Crash::Kill)?,
@@ -183,8 +184,8 @@ impl Patient {
         Ok(())
     }
 
-    fn checkpoint(&mut self, task: impl FnOnce(&Store) -> tophash::Result<()>) -> Verdict {
-        let checkpoints = |store: &Store| store.info().map(|info| info.checkpoint_seq);
+    fn checkpoint(&mut self, task: impl FnOnce(&Subject) -> tophash::Result<()>) -> Verdict {
+        let checkpoints = |store: &Subject| store.info().map(|info| info.checkpoint_seq);
         let counted = checkpoints(self.store()?);
         let mut lacked_space = false;
         self.make_durable(|store| {
@@ -199,7 +200,7 @@ impl Patient {
     }
 
     /// Runs what makes everything durable that was there before.
-    fn make_durable(&mut self, task: impl FnOnce(&Store) -> tophash::Result<()>) -> Verdict {
+    fn make_durable(&mut self, task: impl FnOnce(&Subject) -> tophash::Result<()>) -> Verdict {
         let (before, covered) = (self.failures_and_poison(), self.chart().life.len());
         match task(self.store()?) {
             Ok(()) if self.poisoned() => Err("after a failed sync it says that all is well".into()),
@@ -216,7 +217,7 @@ impl Patient {
     }
 
     /// Runs `task`, a sync or a checkpoint, while another thread writes; what that can't do is done afterwards.
-    fn beside(&mut self, ops: &[Op], task: fn(&Store) -> tophash::Result<()>) -> Verdict {
+    fn beside(&mut self, ops: &[Op], task: fn(&Subject) -> tophash::Result<()>) -> Verdict {
         let left = if self.writing {
             let store = self.store()?.clone();
             let (chart, disk, may_lack_space) =
@@ -288,7 +289,7 @@ impl Patient {
         self.watch(None);
         let exists = self.disk.paths().iter().any(|path| path == Path::new(PATH));
         let before = self.failures_and_poison();
-        let store = match self.setup.options(&self.disk).open(Path::new(PATH)) {
+        let store = match self.setup.open(&self.disk) {
             Ok(_) if self.poisoned() => return Err("it opens although a sync has failed".into()),
             Ok(store) => store,
             Err(error) => {
@@ -298,7 +299,7 @@ impl Patient {
                 self.expect(error, before)?;
                 self.make_well();
                 self.chart().begin_handle();
-                let opened = self.setup.options(&self.disk).open(Path::new(PATH));
+                let opened = self.setup.open(&self.disk);
                 self.set_faults();
                 opened.map_err(|error| format!("opening, healed: {error}"))?
             }
@@ -314,7 +315,7 @@ impl Patient {
     }
 
     /// Reads everything; on a healthy disk if that fails because a call does.
-    fn read(&mut self, store: &Store) -> Result<Digest, String> {
+    fn read(&mut self, store: &Subject) -> Result<Digest, String> {
         let failures = self.disk.counters().failures;
         Digest::of(store).or_else(|complaint| {
             if self.disk.counters().failures == failures {
@@ -351,7 +352,7 @@ impl Patient {
         }
     }
 
-    fn store(&self) -> Result<&Store, String> {
+    fn store(&self) -> Result<&Subject, String> {
         self.store.as_ref().ok_or_else(|| "no store".into())
     }
 
@@ -361,7 +362,7 @@ impl Patient {
 }
 
 /// An operation beside a sync or a checkpoint; complains in the chart.
-fn run_beside(chart: &Mutex<Chart>, disk: &SimDisk, store: &Store, op: Op, may_lack_space: bool) {
+fn run_beside(chart: &Mutex<Chart>, disk: &SimDisk, store: &Subject, op: Op, may_lack_space: bool) {
     let (failures, was_poisoned) = {
         let mut chart = lock(chart);
         let failures = disk.counters().failures;

@@ -13,6 +13,7 @@ use crate::history::History;
 use crate::kills::{Moments, kill};
 use crate::process::pause;
 use crate::session::below_a_power_of_two;
+use crate::subject::Layouts;
 use crate::tally::{Tally, without_panic};
 use crate::volume::{Kind, Switch, Volume};
 use crate::worker::Lie;
@@ -60,12 +61,14 @@ pub struct Plan {
     /// Cuts of one file system.
     pub cuts: u64,
     pub lie: Option<Lie>,
+    /// What the stores hold.
+    pub layouts: Layouts,
 }
 
 /// One file system, cut off several times, in a directory of its own below `dir`.
 pub fn cycle(seed: u64, dir: &Path, plan: Plan, figures: &Figures, tally: &Tally) -> Result<(), String> {
     let volume = Volume::make(plan.kind, &dir.join(format!("seed-{seed}")))?;
-    let history = History::new(seed, volume.path().join("a.tophash"), plan.lie);
+    let history = History::new(seed, plan.layouts.form(seed), volume.path().join("a.tophash"), plan.lie);
     let mut cuts = Cuts { kind: plan.kind, volume, history, dice: Dice::new(seed), figures, tally };
     for _ in 0..plan.cuts {
         let mut told = String::new();

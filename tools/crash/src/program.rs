@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tophash::report::GrowthKind;
 use tophash::sim::{Call, Crash, SimDisk};
-use tophash::{Durability, Options, Store};
+use tophash::{Durability, Options};
 
 use crate::beside::Assistant;
 use crate::content::Digest;
 use crate::held::Held;
 use crate::life::{Life, Op, shape};
+use crate::subject::{Form, Subject};
 
 /// The name of the store.
 pub const PATH: &str = "store.tophash";
@@ -97,28 +98,41 @@ pub struct Setup {
     pub index_memory_limit: Option<u64>,
     /// What is acknowledged is durable.
     pub immediate: bool,
+    /// What its keys and values are.
+    pub form: Form,
 }
 
 impl Setup {
     /// A table that shrinks as far as one can.
     pub const SMALLEST: Setup = Setup { capacity: 0, ..Setup::ORDINARY };
     /// A table that grows soon.
-    pub const ORDINARY: Setup = Setup { capacity: 30, index_memory_limit: None, immediate: false };
+    pub const ORDINARY: Setup =
+        Setup { capacity: 30, index_memory_limit: None, immediate: false, form: Form::Records };
     /// What is acknowledged is durable.
     pub const IMMEDIATE: Setup = Setup { immediate: true, ..Setup::ORDINARY };
     /// A table of several pages.
     pub const ROOMY: Setup = Setup { capacity: 1200, ..Setup::ORDINARY };
     /// A table of several pages, and room for hardly one of them in memory: writes checkpoint, and copies are dropped.
-    pub const CRAMPED: Setup = Setup { capacity: 800, index_memory_limit: Some(4096), immediate: false };
+    pub const CRAMPED: Setup = Setup { capacity: 800, index_memory_limit: Some(4096), ..Setup::ORDINARY };
 
     /// A table of many pages, and memory for some of them: copies are dropped, and writes go on meanwhile.
-    pub const TIGHT: Setup = Setup { capacity: 8000, index_memory_limit: Some(64 << 10), immediate: false };
+    pub const TIGHT: Setup = Setup { capacity: 8000, index_memory_limit: Some(64 << 10), ..Setup::ORDINARY };
+
+    /// The same for a store of this form.
+    pub fn with(self, form: Form) -> Setup {
+        Setup { form, ..self }
+    }
+
+    /// Opens the store on `disk`, or makes it.
+    pub fn open(&self, disk: &SimDisk) -> tophash::Result<Subject> {
+        Subject::open(self.options(disk), Path::new(PATH), self.form)
+    }
 
     /// The options for a store on `disk`.
     pub fn options(&self, disk: &SimDisk) -> Options {
         let durability = if self.immediate { Durability::Immediate } else { Durability::Buffered };
-        let options =
-            Options::new().background(false).durability(durability).seed(SEED).capacity(self.capacity);
+        let options = Options::new().background(false).durability(durability).seed(SEED);
+        let options = options.capacity(self.form.capacity_of_as_many_pages(self.capacity));
         let options = match self.index_memory_limit {
             Some(bytes) => options.index_memory_limit(bytes),
             None => options,
@@ -127,16 +141,11 @@ impl Setup {
     }
 }
 
-/// The options of an ordinary store on `disk`.
-pub fn options(disk: &SimDisk) -> Options {
-    Setup::ORDINARY.options(disk)
-}
-
 /// A running program.
 pub struct Program {
     pub disk: SimDisk,
     setup: Setup,
-    store: Option<Store>,
+    store: Option<Subject>,
     progress: Arc<Mutex<Progress>>,
     watch: Option<Watch>,
     lives: Vec<Life>,
@@ -151,7 +160,7 @@ impl Program {
     pub fn new(disk: SimDisk, life: Life, progress: Progress) -> Self {
         Program {
             disk,
-            setup: Setup::ORDINARY,
+            setup: Setup::ORDINARY.with(life.form()),
             store: None,
             progress: Arc::new(Mutex::new(progress)),
             watch: None,
@@ -165,7 +174,7 @@ impl Program {
 
     /// Opens its store like this.
     pub fn with_setup(mut self, setup: Setup) -> Self {
-        self.setup = setup;
+        self.setup = setup.with(self.setup.form);
         self
     }
 
@@ -181,7 +190,7 @@ impl Program {
         self
     }
 
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &Subject {
         self.store.as_ref().expect("the program has opened its store")
     }
 
@@ -223,7 +232,7 @@ impl Program {
     /// Opens the store; everything that it shows then is durable.
     pub fn open(&mut self) {
         self.watch_disk();
-        let store = self.setup.options(&self.disk).open(Path::new(PATH)).expect("opening");
+        let store = self.setup.open(&self.disk).expect("opening");
         self.sights.recovered += usize::from(store.stats().is_ok_and(|stats| stats.recovered));
         self.store = Some(store);
         let mut progress = self.progress();
@@ -267,8 +276,8 @@ impl Program {
                 judged.expect("the whole copy");
                 self.all_is_durable();
             }
-            Step::SyncBeside(ops) => self.beside(ops, Store::sync),
-            Step::CheckpointBeside(ops) => self.beside(ops, Store::checkpoint),
+            Step::SyncBeside(ops) => self.beside(ops, Subject::sync),
+            Step::CheckpointBeside(ops) => self.beside(ops, Subject::checkpoint),
             Step::CloseHandle => {
                 self.store().clone().close().expect("closing one of two handles");
                 self.all_is_durable();
@@ -313,7 +322,7 @@ impl Program {
     }
 
     /// Runs `task`, a sync or a checkpoint, while another thread does operations.
-    fn beside(&mut self, ops: &[Op], task: fn(&Store) -> tophash::Result<()>) {
+    fn beside(&mut self, ops: &[Op], task: fn(&Subject) -> tophash::Result<()>) {
         let covered = self.progress().acked;
         ops.iter().for_each(|op| self.lives.last_mut().expect("a life").push(op.clone()));
         let its_progress = Arc::clone(&self.progress);
@@ -394,7 +403,7 @@ impl Program {
         let kept = {
             // Seen without the watch, on a copy: which life it is must be clear before the watch is asked.
             let copy = self.disk.crash(0, Crash::Kill);
-            let store = options(&copy).open(Path::new(PATH)).expect("opening");
+            let store = Setup::ORDINARY.with(self.setup.form).open(&copy).expect("opening");
             let Progress { acked, durable, .. } = *self.progress();
             let digest = Digest::of(&store).expect("content");
             self.life().find(digest, durable, acked).expect("a prefix")

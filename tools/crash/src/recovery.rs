@@ -3,7 +3,6 @@
 //! What a completed recovery has shown must never be lost again (D13), and nothing that it found lost may come back
 //! (D1, D2). So the images of a trace are recovered under the same watch as the trace itself.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +12,7 @@ use tophash::sim::{Call, CallKind, Crash, Failure, Fault, Moment, SimDisk, When}
 use crate::content::mix_all;
 use crate::image::{Expected, abandon, further_ops, goes_on, judge};
 use crate::life::Life;
-use crate::program::{PATH, Program, Progress, Setup, Step, Watch, options};
+use crate::program::{Program, Progress, Setup, Step, Watch};
 use crate::tally::Tally;
 
 /// How an image came about.
@@ -158,7 +157,7 @@ pub struct Plan {
 pub fn crash_recoveries(script: &[Step], setup: Setup, plan: Plan, tally: &Arc<Tally>) {
     let Plan { disk_seed, every, .. } = plan;
     let program = || {
-        Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default())
+        Program::new(SimDisk::new(disk_seed), Life::new(setup.form), Progress::default())
             .with_setup(setup)
             .with_shapes()
     };
@@ -206,7 +205,7 @@ fn fail_recovery(moment: &Moment, fate: Fate, life: &Life, now: Progress, one_in
             disk.on_call(move |_, call| {
                 noted.fetch_or(call.number == number && call.kind == CallKind::Sync, Ordering::Relaxed);
             });
-            match options(&disk).open(Path::new(PATH)) {
+            match Setup::ORDINARY.with(life.form()).open(&disk) {
                 Ok(store) => abandon(&disk, store),
                 Err(Error::Io { .. } | Error::NoSpace { .. }) => {}
                 Err(error) => return Err(complain(format!("not the error to expect: {error:?}"))),
@@ -250,7 +249,7 @@ pub fn fail_recoveries_where(
     tally: &Arc<Tally>,
 ) {
     let program = || {
-        let program = Program::new(SimDisk::new(disk_seed), Life::new(), Progress::default());
+        let program = Program::new(SimDisk::new(disk_seed), Life::new(setup.form), Progress::default());
         program.with_setup(setup).with_shapes()
     };
     let lives = Arc::new(program().run_whole(script).0);

@@ -2,38 +2,49 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use tophash::report::WhichArray;
+use tophash::sim::SimDisk;
 
 use crate::content::{Key, Payload};
-use crate::image::scratch;
 use crate::life::Op;
-use crate::program::{PATH, Step};
+use crate::program::{PATH, Setup, Step};
+use crate::subject::{Form, Subject};
 
 /// Bytes of an ordinary value; records of these are all of one size.
 pub const ORDINARY: usize = 26;
 
 /// Keys of which the low five bits of the hash are the same, for each of the 32 values.
-fn groups() -> &'static BTreeMap<u64, Vec<Key>> {
-    static GROUPS: OnceLock<BTreeMap<u64, Vec<Key>>> = OnceLock::new();
-    GROUPS.get_or_init(|| {
-        let store = scratch().open(Path::new(PATH)).unwrap();
-        (0..8000).for_each(|n| drop(store.insert(format!("k{n:05}"), "").unwrap()));
-        let mut groups: BTreeMap<u64, Vec<Key>> = BTreeMap::new();
-        for bucket in store.buckets(WhichArray::Current) {
-            let bucket = bucket.unwrap();
-            let keys = bucket.chain.iter().flat_map(|link| &link.cells).filter_map(|cell| cell.key.clone());
-            groups.entry(bucket.index % 32).or_default().extend(keys);
-        }
-        groups.values_mut().for_each(|keys| keys.sort());
-        groups
-    })
+type Groups = BTreeMap<u64, Vec<Key>>;
+
+/// The groups of this form's keys.
+fn groups(form: Form) -> Arc<Groups> {
+    static GROUPS: LazyLock<Mutex<BTreeMap<Form, Arc<Groups>>>> = LazyLock::new(Mutex::default);
+    let mut known = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(known.entry(form).or_insert_with(|| Arc::new(new_groups(form))))
 }
 
-/// Writes scripts.
-#[derive(Default)]
+fn new_groups(form: Form) -> Groups {
+    let options = Setup::ORDINARY.options(&SimDisk::new(0)).capacity(30_000);
+    let store = Subject::open(options, Path::new(PATH), form).expect("a scratch store");
+    for n in 0..8000 {
+        store.insert(&form.key(format!("k{n:05}")), form.payload(n, 0)).expect("a scratch store");
+    }
+    let mut groups = Groups::new();
+    for bucket in store.buckets(WhichArray::Current) {
+        let bucket = bucket.expect("a scratch store");
+        let keys = bucket.chain.iter().flat_map(|link| &link.cells).filter_map(|cell| cell.key.clone());
+        groups.entry(bucket.index % 32).or_default().extend(keys);
+    }
+    groups.values_mut().for_each(|keys| keys.sort());
+    groups
+}
+
+/// Writes scripts for stores of one form.
 pub struct Script {
+    form: Form,
+    groups: Arc<Groups>,
     steps: Vec<Step>,
     next_id: u64,
     /// How many keys of each group were taken.
@@ -41,11 +52,21 @@ pub struct Script {
 }
 
 impl Script {
+    /// One for stores of this form.
+    pub fn new(form: Form) -> Self {
+        Script { form, groups: groups(form), steps: Vec::new(), next_id: 0, taken: BTreeMap::new() }
+    }
+
+    /// The form of the stores that it is for.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
     /// A key that was never used, in the bucket with this number of a table of 32 buckets.
     pub fn key_in(&mut self, bucket: u64) -> Key {
         let taken = self.taken.entry(bucket).or_default();
         *taken += 1;
-        groups()[&bucket][*taken - 1].clone()
+        self.groups[&bucket][*taken - 1].clone()
     }
 
     /// A key that was never used.
@@ -56,12 +77,15 @@ impl Script {
     /// A value that no other operation has.
     pub fn payload(&mut self, len: usize) -> Payload {
         self.next_id += 1;
-        Payload::new(self.next_id, len)
+        self.form.payload(self.next_id, len)
     }
 
+    /// A value of so many bytes, or as many values as leave as much in the log.
     pub fn insert(&mut self, key: &Key, len: usize) {
-        let payload = self.payload(len);
-        self.steps.push(Step::Do(Op::Insert(key.clone(), payload)));
+        for _ in 0..self.form.writes_of(len) {
+            let payload = self.payload(len);
+            self.steps.push(Step::Do(Op::Insert(key.clone(), payload)));
+        }
     }
 
     /// New keys with ordinary values; a sync after each `sync_every` of them.
@@ -116,9 +140,12 @@ impl Script {
         keys
     }
 
-    /// These together.
+    /// These together; one after the other where there are no batches.
     pub fn apply(&mut self, ops: Vec<Op>) {
-        self.steps.push(Step::Do(Op::Batch(ops)));
+        match self.form {
+            Form::Records => self.steps.push(Step::Do(Op::Batch(ops))),
+            _ => self.steps.extend(ops.into_iter().map(Step::Do)),
+        }
     }
 
     pub fn clear(&mut self) {
@@ -144,8 +171,8 @@ impl Script {
 
 /// A whole life: growths of both kinds with checkpoints in their midst, overflow chunks, several segments, large
 /// records, replacements, removals, a clear, clean and unclean ends of sessions.
-pub fn whole_life() -> Vec<Step> {
-    let mut script = Script::default();
+pub fn whole_life(form: Form) -> Vec<Step> {
+    let mut script = Script::new(form);
 
     // Growth to the same size, at B = 3: two chains one after the other leave many nearly empty overflow buckets.
     let residents = script.insert_new(6, 3);
@@ -171,7 +198,7 @@ pub fn whole_life() -> Vec<Step> {
     // Doublings, B = 3 to 5, and a log of several segments with large records.
     let more = script.insert_new(40, 9);
     script.insert(&residents[1], 70_000);
-    script.insert(&b"".to_vec(), 0);
+    script.insert(&form.key(""), 0);
     for &key in [&more[0], &more[1], &residents[2], &more[2]].iter() {
         script.insert(key, 15_000);
         script.insert(key, 7);
@@ -182,7 +209,7 @@ pub fn whole_life() -> Vec<Step> {
     script.checkpoint();
     script.insert_new(3, 2);
     script.checkpoint();
-    script.insert(&b"k".repeat(300), 40);
+    script.insert(&form.key("k".repeat(300)), 40);
     script.insert_new(6, 4);
     script.push(Step::Kill);
 
@@ -228,7 +255,7 @@ pub fn whole_life() -> Vec<Step> {
     script.push(Step::Kill);
     script.batch(5, ROLLING, &many[..20]);
     let change = Op::Insert(many[30].clone(), script.payload(ORDINARY));
-    script.apply(vec![change, Op::Remove(many[31].clone()), Op::Remove(b"never there".to_vec())]);
+    script.apply(vec![change, Op::Remove(many[31].clone()), Op::Remove(form.key("never there"))]);
     script.push(Step::PowerCut(3));
     script.insert_new(3, 9);
     let fresh = Op::Insert(script.key(), script.payload(ORDINARY));
@@ -241,8 +268,8 @@ pub fn whole_life() -> Vec<Step> {
 pub const ROLLING: usize = 20_000;
 
 /// A few segments behind an unclean end, none of them synced.
-pub fn rolling_log() -> Vec<Step> {
-    let mut script = Script::default();
+pub fn rolling_log(form: Form) -> Vec<Step> {
+    let mut script = Script::new(form);
     script.insert_new(1, 5);
     script.push(Step::Kill);
     for _ in 0..7 {
@@ -253,8 +280,8 @@ pub fn rolling_log() -> Vec<Step> {
 }
 
 /// A small store with a doubling, a checkpoint in its midst, and clean and unclean ends.
-pub fn short_life() -> Vec<Step> {
-    let mut script = Script::default();
+pub fn short_life(form: Form) -> Vec<Step> {
+    let mut script = Script::new(form);
     let keys = script.insert_new(10, 4);
     script.sync();
     script.push(Step::Reopen);
@@ -281,8 +308,8 @@ pub fn short_life() -> Vec<Step> {
 }
 
 /// A table that grows and shrinks, with checkpoints in the midst of both, and clean and unclean ends in a shrink.
-pub fn shrinking_life() -> Vec<Step> {
-    let mut script = Script::default();
+pub fn shrinking_life(form: Form) -> Vec<Step> {
+    let mut script = Script::new(form);
     let keys = script.insert_new(60, 20);
     script.checkpoint();
     // From 16 buckets to 8: twelve entries are less than an eighth of what 16 take.
@@ -313,8 +340,8 @@ pub fn shrinking_life() -> Vec<Step> {
 }
 
 /// The least that has a clean end and an unclean one, with a fresh segment behind it.
-pub fn tiny_life() -> Vec<Step> {
-    let mut script = Script::default();
+pub fn tiny_life(form: Form) -> Vec<Step> {
+    let mut script = Script::new(form);
     script.insert_new(2, 2);
     script.push(Step::Reopen);
     script.insert_new(1, 5);
@@ -324,8 +351,8 @@ pub fn tiny_life() -> Vec<Step> {
 }
 
 /// A life without crashes of its own: growths, checkpoints in their midst, several segments, clean ends.
-pub fn unlucky_life() -> Vec<Step> {
-    let mut script = Script::default();
+pub fn unlucky_life(form: Form) -> Vec<Step> {
+    let mut script = Script::new(form);
     let keys = script.insert_new(8, 5);
     script.insert_into(2, 8, 30);
     script.checkpoint();
@@ -351,8 +378,8 @@ pub fn unlucky_life() -> Vec<Step> {
 
 /// A life of more than two thousand calls: everything of the others, again and again, with writes beside syncs and
 /// checkpoints, and no crashes.
-pub fn long_life() -> Vec<Step> {
-    let mut script = Script::default();
+pub fn long_life(form: Form) -> Vec<Step> {
+    let mut script = Script::new(form);
     let mut residents = script.insert_new(8, 3);
     for round in 0..52 {
         let keys = script.insert_new(7, 3);

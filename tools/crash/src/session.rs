@@ -6,6 +6,7 @@ use tophash::{Durability, Options};
 
 use crate::content::{Key, Payload, mix_all};
 use crate::life::Op;
+use crate::subject::Form;
 use crate::workload::Dice;
 
 /// One step of a session.
@@ -33,6 +34,7 @@ enum Habit {
 #[derive(Clone, Debug)]
 pub struct Session {
     seed: u64,
+    form: Form,
     number: u64,
     durability: Durability,
     background: bool,
@@ -48,7 +50,7 @@ pub struct Session {
 
 impl Session {
     /// Session number `number` of the store that this seed is about.
-    pub fn new(seed: u64, number: u64) -> Self {
+    pub fn new(seed: u64, form: Form, number: u64) -> Self {
         let mut dice = Dice::new(mix_all(&[seed, number, 1]));
         let durability = match dice.below(8) {
             0 => Durability::Immediate,
@@ -58,6 +60,7 @@ impl Session {
         };
         Session {
             seed,
+            form,
             number,
             durability,
             background: dice.below(4) > 0,
@@ -82,6 +85,14 @@ impl Session {
             Some(bytes) => options.checkpoint_bytes(bytes),
             None => options,
         }
+    }
+
+    /// Short keys of several lengths, and long ones every so often; where all have the same, of that one.
+    fn key(&self, session: u64, nth: u64) -> Key {
+        let mut name = format!("{session}.{nth}").into_bytes();
+        let len = if nth % 101 == 7 { 300 } else { name.len() as u64 + nth % 9 };
+        name.resize(len as usize, b'-');
+        self.form.key(name)
     }
 
     /// Whether every acknowledged operation is durable.
@@ -141,7 +152,7 @@ impl Steps<'_> {
         if self.dice.one_in(20_000) {
             return Step::Op(Op::Clear);
         }
-        if self.dice.one_in(100) {
+        if self.session.form == Form::Records && self.dice.one_in(100) {
             let count = below_a_power_of_two(&mut self.dice, 9);
             return Step::Op(Op::Batch((0..count).map(|_| self.write()).collect()));
         }
@@ -160,7 +171,7 @@ impl Steps<'_> {
         let step = self.dice.below(16);
         if step < new {
             self.inserted += 1;
-            let key = key(self.session.number, self.inserted);
+            let key = self.session.key(self.session.number, self.inserted);
             Op::Insert(key, self.payload())
         } else if step < new + replaced {
             let key = self.known_key();
@@ -177,7 +188,7 @@ impl Steps<'_> {
             1..30 => self.dice.between(300, 9000),
             _ => self.dice.below(100),
         };
-        Payload::new(1 << 48 | self.session.number << 32 | self.payloads, len as usize)
+        self.session.form.payload(1 << 48 | self.session.number << 32 | self.payloads, len as usize)
     }
 
     /// Most of these were inserted by this session or by one before it.
@@ -185,16 +196,8 @@ impl Steps<'_> {
         let session = self.session.number - self.dice.below(4).min(self.session.number);
         let mine = session == self.session.number;
         let nth = below_a_power_of_two(&mut self.dice, 13);
-        key(session, if mine { 1 + nth % self.inserted.max(1) } else { nth })
+        self.session.key(session, if mine { 1 + nth % self.inserted.max(1) } else { nth })
     }
-}
-
-/// Short keys of several lengths, and long ones every so often.
-fn key(session: u64, nth: u64) -> Key {
-    let mut key = format!("{session}.{nth}").into_bytes();
-    let len = if nth % 101 == 7 { 300 } else { key.len() as u64 + nth % 9 };
-    key.resize(len as usize, b'-');
-    key
 }
 
 #[cfg(test)]
@@ -204,7 +207,7 @@ mod tests {
     #[test]
     fn a_seed_says_what_a_session_does() {
         let steps = |seed, number| {
-            let session = Session::new(seed, number);
+            let session = Session::new(seed, Form::Records, number);
             let steps: Vec<_> = session.steps().take(300).map(|step| format!("{step:?}")).collect();
             (format!("{session:?}"), steps)
         };
@@ -216,7 +219,7 @@ mod tests {
     #[test]
     fn a_session_that_closes_ends() {
         let closing: Vec<_> =
-            (0..100).map(|number| Session::new(5, number)).filter(Session::closes).collect();
+            (0..100).map(|number| Session::new(5, Form::Words, number)).filter(Session::closes).collect();
         assert!(closing.len() > 5);
         for session in closing {
             assert_eq!(session.ops().count() as u64, session.closes_after.unwrap());

@@ -8,9 +8,10 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use tophash::{Durability, Store};
+use tophash::Durability;
 
 use crate::session::{Session, Step};
+use crate::subject::{Form, Subject};
 
 /// What a worker is to do.
 #[derive(clap::Args, Clone, Debug)]
@@ -18,6 +19,10 @@ pub struct Task {
     /// The store's file
     #[arg(long)]
     pub path: PathBuf,
+
+    /// The form of the store
+    #[arg(long)]
+    pub form: Form,
 
     /// What its sessions do
     #[arg(long)]
@@ -47,6 +52,7 @@ impl Task {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("worker").arg("--path").arg(&self.path);
         command.args(["--seed", &self.seed.to_string(), "--session", &self.session.to_string()]);
+        command.args(["--form", self.form.name()]);
         match self.lie {
             Some(Lie::Ops) => command.args(["--lie", "ops"]),
             Some(Lie::Syncs) => command.args(["--lie", "syncs"]),
@@ -102,13 +108,13 @@ impl Said {
 /// Does a task until it is done, fails, or is killed.
 pub fn work(task: &Task) -> Result<(), String> {
     let mut parent = Parent::new().map_err(|error| format!("standard output: {error}"))?;
-    let session = Session::new(task.seed, task.session);
+    let session = Session::new(task.seed, task.form, task.session);
     let options = match task.lie {
         Some(Lie::Syncs) => session.options().durability(Durability::Buffered),
         _ => session.options(),
     };
     parent.tell(Said::Opening, false)?;
-    let store = options.open(&task.path).map_err(|error| format!("opening: {error}"))?;
+    let store = Subject::open(options, &task.path, task.form).map_err(|error| format!("opening: {error}"))?;
     parent.tell_of(Said::Opened, &store)?;
     let mut nth = 0u64;
     for step in session.steps() {
@@ -131,11 +137,7 @@ pub fn work(task: &Task) -> Result<(), String> {
                 parent.tell_of(Said::Checkpointing, &store)?;
                 if task.lie != Some(Lie::Syncs) {
                     // A compaction checkpoints, and more than once.
-                    let task = if nth.is_multiple_of(3) {
-                        |s: &Store| s.compact().map(drop)
-                    } else {
-                        Store::checkpoint
-                    };
+                    let task = if nth.is_multiple_of(3) { Subject::compact } else { Subject::checkpoint };
                     task(&store).map_err(|error| format!("checkpoint: {error}"))?;
                 }
                 parent.tell_of(Said::Checkpointed, &store)?;
@@ -159,7 +161,7 @@ impl Parent {
         self.0.write_all(&[said.encode(growing)]).map_err(|error| format!("nobody listens: {error}"))
     }
 
-    fn tell_of(&mut self, said: Said, store: &Store) -> Result<(), String> {
+    fn tell_of(&mut self, said: Said, store: &Subject) -> Result<(), String> {
         let growth = store.growth().map_err(|error| format!("growth: {error}"))?;
         self.tell(said, growth.kind.is_some())
     }

@@ -4,6 +4,7 @@ use crate::content::{Key, mix};
 use crate::life::Op;
 use crate::program::{Setup, Step};
 use crate::script::{ORDINARY, ROLLING, Script};
+use crate::subject::Form;
 
 /// Numbers that follow from a seed.
 pub struct Dice(u64);
@@ -54,8 +55,8 @@ pub enum Ends {
 }
 
 impl Workload {
-    /// The workload of this seed, of about so many steps.
-    pub fn random(seed: u64, steps: u64, ends: Ends) -> Self {
+    /// The workload of this seed, of about so many steps, for a store of this form.
+    pub fn random(seed: u64, form: Form, steps: u64, ends: Ends) -> Self {
         let mut dice = Dice::new(seed);
         let setup = match dice.below(10) {
             0 => Setup::IMMEDIATE,
@@ -64,12 +65,12 @@ impl Workload {
             3 => Setup::TIGHT,
             _ => Setup { capacity: [0, 8, 30, 100][dice.below(4) as usize], ..Setup::ORDINARY },
         };
-        Self::with_setup(setup, dice, steps, ends)
+        Self::with_setup(setup.with(form), dice, steps, ends)
     }
 
     /// One with this setup.
     pub fn with_setup(setup: Setup, dice: Dice, steps: u64, ends: Ends) -> Self {
-        let mut writer = Writer { dice, setup, ends, script: Script::default(), keys: Vec::new() };
+        let mut writer = Writer { dice, setup, ends, script: Script::new(setup.form), keys: Vec::new() };
         writer.insert_new();
         (0..steps).for_each(|_| writer.step());
         Workload { setup, script: writer.script.end() }
@@ -77,8 +78,8 @@ impl Workload {
 }
 
 /// A few sessions that end before they sync, with records of one size.
-pub fn rolling(dice: &mut Dice, value_bytes: usize) -> Vec<Step> {
-    let mut script = Script::default();
+pub fn rolling(dice: &mut Dice, form: Form, value_bytes: usize) -> Vec<Step> {
+    let mut script = Script::new(form);
     for session in 0..dice.between(1, 3) {
         if session > 0 {
             script.push(match dice.below(4) {
@@ -141,7 +142,7 @@ impl Writer {
     }
 
     fn known_key(&mut self) -> Key {
-        self.dice.pick(&self.keys).cloned().unwrap_or_default()
+        self.dice.pick(&self.keys).cloned().unwrap_or_else(|| self.script.form().key(""))
     }
 
     fn replace(&mut self) {

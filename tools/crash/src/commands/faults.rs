@@ -8,6 +8,7 @@ use tophash_crash::campaign::{self, Span, Units, grouped};
 use tophash_crash::every_call::Trace;
 use tophash_crash::program::Setup;
 use tophash_crash::script::{long_life, unlucky_life};
+use tophash_crash::subject::{Form, Layouts};
 use tophash_crash::suite;
 use tophash_crash::tally::Tally;
 
@@ -27,6 +28,10 @@ pub struct Faults {
     #[arg(long)]
     random: bool,
 
+    /// The layouts of the stores; of random workloads a seed says which it is about
+    #[arg(long, value_enum, default_value_t)]
+    layout: Layouts,
+
     #[command(flatten)]
     span: Span,
 }
@@ -35,25 +40,40 @@ impl Faults {
     pub fn run(&self) -> ExitCode {
         let units = Units { images: "stores", moments: "failing disks" };
         if self.random {
-            return campaign::run("faults --random", units, &self.span, 500, random).report();
+            let cycle = |seed: u64, tally: &Arc<Tally>| random(seed, self.layout.form(seed), tally);
+            return campaign::run(self.layout.name("faults --random"), units, &self.span, 500, cycle)
+                .report();
         }
-        let traces = [
-            Trace::new(long_life(), Setup::ORDINARY, Some(AFTERMATH)),
-            Trace::new(unlucky_life(), Setup::IMMEDIATE, Some(AFTERMATH)),
-            Trace::new(unlucky_life(), Setup::CRAMPED, Some(AFTERMATH)),
-        ];
+        let forms: &[Form] = match self.layout {
+            Layouts::Record => &[Form::Records],
+            Layouts::Inline => &[Form::Words],
+            Layouts::Both => &[Form::Records, Form::Words],
+        };
+        let traces: Vec<Trace> = forms.iter().flat_map(|&form| traces(form)).collect();
         let calls = traces.iter().map(|trace| trace.calls() as u64).sum::<u64>();
-        let [long, immediate, cramped] = traces.each_ref().map(|trace| grouped(trace.calls() as u64));
-        println!(
-            "faults: traces of {long} calls, {immediate} with each write durable at once, \
-             {cramped} with little memory"
-        );
         let first = self.span.seed.unwrap_or(0);
         let span = Span { seed: Some(first), ..self.span.clone() };
         let left = calls.saturating_sub(first);
         let cycle = |number: u64, tally: &Arc<Tally>| fail_one(&traces, number, tally);
-        campaign::run("faults", units, &span, left, cycle).report()
+        campaign::run(self.layout.name("faults"), units, &span, left, cycle).report()
     }
+}
+
+/// Long programs whose calls are to fail; says how many calls that are.
+fn traces(form: Form) -> [Trace; 3] {
+    let trace = |script, setup: Setup| Trace::new(script, setup.with(form), Some(AFTERMATH));
+    let traces = [
+        trace(long_life(form), Setup::ORDINARY),
+        trace(unlucky_life(form), Setup::IMMEDIATE),
+        trace(unlucky_life(form), Setup::CRAMPED),
+    ];
+    let [long, immediate, cramped] = traces.each_ref().map(|trace| grouped(trace.calls() as u64));
+    println!(
+        "faults: {}: traces of {long} calls, {immediate} with each write durable at once, {cramped} with little \
+         memory",
+        form.name()
+    );
+    traces
 }
 
 /// Fails the call with this number, counted through all traces.
@@ -73,8 +93,8 @@ fn fail_one(traces: &[Trace], number: u64, tally: &Arc<Tally>) -> Result<(), Str
     Err("there are not so many calls".into())
 }
 
-fn random(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
-    suite::faults(seed, tally)?;
-    suite::full_disk(seed, tally)?;
-    suite::creation(seed, tally)
+fn random(seed: u64, form: Form, tally: &Arc<Tally>) -> Result<(), String> {
+    suite::faults(seed, form, tally)?;
+    suite::full_disk(seed, form, tally)?;
+    suite::creation(seed, form, tally)
 }

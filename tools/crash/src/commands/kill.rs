@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tophash_crash::campaign::{self, Span, Units};
 use tophash_crash::kills::{Moments, cycle};
 use tophash_crash::scratch::Scratch;
+use tophash_crash::subject::Layouts;
 use tophash_crash::worker::Lie;
 
 /// So many percent of the kills must hit a growth or a recovery.
@@ -22,6 +23,10 @@ pub struct Kill {
     /// Where the stores are; where temporary files are unless given. Kept there after a violation
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+
+    /// The layouts of the stores; a seed says which it is about
+    #[arg(long, value_enum, default_value_t)]
+    layout: Layouts,
 
     #[command(flatten)]
     span: Span,
@@ -42,8 +47,8 @@ impl Kill {
         };
         let moments = Moments::default();
         let units = Units { images: "kills", moments: "processes" };
-        let summary = campaign::run("kill", units, &self.span, 100, |seed, tally| {
-            cycle(seed, scratch.path(), self.lie, &moments, tally)
+        let summary = campaign::run(self.layout.name("kill"), units, &self.span, 100, |seed, tally| {
+            cycle(seed, self.layout.form(seed), scratch.path(), self.lie, &moments, tally)
         });
         let (share, kills) = moments.share_in_growth_or_recovery();
         println!("kill: {share:.1} % in a growth or a recovery; {}", moments.told());

@@ -4,13 +4,15 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tophash::mutants::{ALL, Mutant, switch_on};
 use tophash_crash::campaign::{self, Span, Units};
+use tophash_crash::subject::Layouts;
 use tophash_crash::suite;
+use tophash_crash::tally::Tally;
 
 /// A mutant must be caught within so many seeds.
 const SEEDS: u64 = 1000;
@@ -37,21 +39,23 @@ enum Verdict {
 }
 
 /// Runs every kind of cycle with one step left out; 1 if that is noticed.
-pub fn run_one(name: &str, span: &Span) -> ExitCode {
+pub fn run_one(name: &str, layouts: Layouts, span: &Span) -> ExitCode {
     let mutant = Mutant::from_name(name);
     if mutant.is_none() && name != NOTHING {
         eprintln!("tophash-crash: no mutant is called {name:?}; `sim --mutants` lists them");
         return ExitCode::from(2);
     }
     switch_on(mutant);
-    campaign::run(format!("sim --mutant {name}"), Units::default(), span, SEEDS, suite::anything).report()
+    let told = layouts.name(&format!("sim --mutant {name}"));
+    let cycle = |seed: u64, tally: &Arc<Tally>| suite::anything(seed, layouts.form(seed), tally);
+    campaign::run(told, Units::default(), span, SEEDS, cycle).report()
 }
 
 /// Tries all mutants; 1 if any of them survives.
-pub fn run_all(span: &Span) -> ExitCode {
+pub fn run_all(layouts: Layouts, span: &Span) -> ExitCode {
     let begun = Instant::now();
     let threads = span.threads();
-    match verdict(NOTHING, span, threads) {
+    match verdict(NOTHING, layouts, span, threads) {
         Verdict::Survived => println!("{NOTHING}: as it must be, no violation"),
         wrong => {
             println!("{NOTHING} is left out, and yet: {}", told_of(&wrong));
@@ -62,7 +66,7 @@ pub fn run_all(span: &Span) -> ExitCode {
     let verdicts: Mutex<Vec<(Mutant, Verdict)>> = Mutex::new(Vec::new());
     let work = || {
         while let Some(&mutant) = ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let verdict = verdict(mutant.name(), span, 1);
+            let verdict = verdict(mutant.name(), layouts, span, 1);
             println!("{}", line(mutant, &verdict));
             verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((mutant, verdict));
         }
@@ -87,11 +91,11 @@ pub fn run_all(span: &Span) -> ExitCode {
 }
 
 /// A process of its own for each mutant: what a store without a rule does may end the process.
-fn verdict(name: &str, span: &Span, threads: usize) -> Verdict {
+fn verdict(name: &str, layouts: Layouts, span: &Span, threads: usize) -> Verdict {
     let (seed, cycles) = (span.seed.unwrap_or(FIRST_SEED), span.cycles.unwrap_or(SEEDS));
     let program = std::env::current_exe().expect("the program knows where it is");
     let mut child = Command::new(program)
-        .args(["sim", "--mutant", name, "--threads", &threads.to_string()])
+        .args(layouts.name(&format!("sim --mutant {name} --threads {threads}")).split(' '))
         .args(["--seed", &seed.to_string(), "--cycles", &cycles.to_string()])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use tophash_crash::campaign::{self, Span, Units};
 use tophash_crash::power::{Figures, Plan, cycle};
 use tophash_crash::scratch::Scratch;
+use tophash_crash::subject::Layouts;
 use tophash_crash::volume::{Kind, missing};
 use tophash_crash::worker::Lie;
 
@@ -29,6 +30,10 @@ pub struct Powercut {
     /// Where the file systems' images are; where temporary files are unless given. Kept there after a violation
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+
+    /// The layouts of the stores; a seed says which it is about
+    #[arg(long, value_enum, default_value_t)]
+    layout: Layouts,
 
     #[command(flatten)]
     span: Span,
@@ -54,13 +59,13 @@ impl Powercut {
         let kinds = if self.fs.is_empty() { Kind::ALL.to_vec() } else { self.fs.clone() };
         let mut violated = None;
         for kind in kinds {
-            let name = format!("{} --cuts {}", name(kind), self.cuts);
+            let name = self.layout.name(&format!("{} --cuts {}", name(kind), self.cuts));
             let dir = scratch.path().join(format!("{kind:?}"));
             if let Some(why) = missing(kind, &dir) {
                 println!("{name}: skipped, because {why}");
                 continue;
             }
-            let plan = Plan { kind, cuts: self.cuts, lie: self.lie };
+            let plan = Plan { kind, cuts: self.cuts, lie: self.lie, layouts: self.layout };
             let (figures, units) =
                 (Figures::default(), Units { images: "cuts and kills", moments: "processes" });
             let summary = campaign::run(name.as_str(), units, &self.span, 20, |seed, tally| {

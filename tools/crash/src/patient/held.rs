@@ -1,9 +1,8 @@
 //! Snapshots and backups on a disk that fails: an error, or what was there; never anything else.
 
-use tophash::Store;
-
 use super::{Patient, Verdict};
 use crate::content::Digest;
+use crate::subject::Subject;
 
 impl Patient {
     /// Holds a snapshot of what is there, where a checkpoint can be had.
@@ -37,7 +36,7 @@ impl Patient {
             return Ok(());
         }
         self.disk.heal();
-        let (disk, content, store): (_, _, Store) =
+        let (disk, content, store): (_, _, Subject) =
             (self.disk.clone(), self.content(), self.store()?.clone());
         let before = self.failures_and_poison();
         let made = self.held.back_up(&disk, &store, content);

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::content::Payload;
 use crate::damage::{Access, Damage, Outcome, SECTOR, Sample, disk_with, examine};
 use crate::life::Op;
 use crate::program::{Setup, Step};
 use crate::script::ORDINARY;
+use crate::subject::Form;
 use crate::tally::Tally;
 use crate::workload::{Dice, Ends, Workload};
 
@@ -15,20 +15,22 @@ use crate::workload::{Dice, Ends, Workload};
 const DAMAGES: u64 = 80;
 
 /// The file of a random workload, damaged in random places.
-pub fn damage(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
+pub fn damage(seed: u64, form: Form, tally: &Arc<Tally>) -> Result<(), String> {
     let mut dice = Dice::new(seed);
     let steps = dice.between(2, 9);
     let Workload { setup, mut script } = match dice.one_in(3) {
         // A table with pages that no checkpoint has written.
-        true => Workload::with_setup(Setup::TIGHT, Dice::new(seed), steps, Ends::Clean),
-        false => Workload::random(seed, steps, Ends::Clean),
+        true => Workload::with_setup(Setup::TIGHT.with(form), Dice::new(seed), steps, Ends::Clean),
+        false => Workload::random(seed, form, steps, Ends::Clean),
     };
     // Of a killed store, flips alone: a sector may be all that was synced last, and the mark behind it.
     let flips_only = dice.one_in(3);
     let sample = if flips_only {
         script.push(Step::Sync);
-        let more =
-            |n: u8| Step::Do(Op::Insert(vec![b'+', n], Payload::new(1 << 20 | u64::from(n), ORDINARY)));
+        let more = |n: u8| {
+            let payload = form.payload(1 << 20 | u64::from(n), ORDINARY);
+            Step::Do(Op::Insert(form.key([b'+', n]), payload))
+        };
         // Where no room was left for the last mark, this one protects what was synced.
         Sample::killed(&script, &[more(1), Step::Sync, more(2)], setup)
     } else {

@@ -10,13 +10,14 @@ use crate::illness::Illness;
 use crate::patient::Patient;
 use crate::program::{Setup, Step};
 use crate::recovery::fail_recoveries_where;
+use crate::subject::Form;
 use crate::tally::Tally;
 use crate::workload::{Dice, Ends, Workload};
 
 /// A random workload on disks that fail at random, one of them also in the recovery from a crash.
-pub fn faults(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
+pub fn faults(seed: u64, form: Form, tally: &Arc<Tally>) -> Result<(), String> {
     let mut dice = Dice::new(seed);
-    let Workload { setup, script } = Workload::random(seed, dice.between(4, 14), Ends::Any);
+    let Workload { setup, script } = Workload::random(seed, form, dice.between(4, 14), Ends::Any);
     let calls = calls(seed, setup, &script, tally)?;
     for _ in 0..6 {
         let faults = (0..dice.between(1, 4)).map(|_| random_fault(&mut dice, calls)).collect();
@@ -26,7 +27,7 @@ pub fn faults(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
         suffer(seed, setup, &script, illness, tally);
     }
     if dice.one_in(4) {
-        let Workload { setup, script } = Workload::random(seed, dice.between(1, 4), Ends::Clean);
+        let Workload { setup, script } = Workload::random(seed, form, dice.between(1, 4), Ends::Clean);
         let number = dice.below(calls);
         let chosen = move |call: &tophash::sim::Call, _| call.number == number;
         fail_recoveries_where(&script, setup, seed, chosen, 24, tally);
@@ -35,9 +36,9 @@ pub fn faults(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
 }
 
 /// A random workload on disks that are full for a while, and a disk that is filled and emptied.
-pub fn full_disk(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
+pub fn full_disk(seed: u64, form: Form, tally: &Arc<Tally>) -> Result<(), String> {
     let mut dice = Dice::new(seed);
-    let Workload { setup, script } = Workload::random(seed, dice.between(6, 20), Ends::Any);
+    let Workload { setup, script } = Workload::random(seed, form, dice.between(6, 20), Ends::Any);
     let calls = calls(seed, setup, &script, tally)?;
     for _ in 0..6 {
         let room = if dice.one_in(3) { 0 } else { dice.below(40) << 12 };
@@ -47,6 +48,7 @@ pub fn full_disk(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
         suffer(seed, setup, &script, illness, tally);
     }
     let filling = Filling {
+        form,
         disk_seed: seed,
         bytes: dice.between(120, 260) << 12,
         value_bytes: dice.between(0, 3000) as usize,
@@ -60,15 +62,15 @@ pub fn full_disk(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
 }
 
 /// Two programs make the same store, or one does on a disk that fails.
-pub fn creation(seed: u64, tally: &Arc<Tally>) -> Result<(), String> {
+pub fn creation(seed: u64, form: Form, tally: &Arc<Tally>) -> Result<(), String> {
     let mut dice = Dice::new(seed);
-    let calls = calls_to_create();
+    let calls = calls_to_create(form);
     for _ in 0..8 {
         let (at, other) = (dice.below(calls), if dice.one_in(2) { Other::Closes } else { Other::Holds });
         tally.moment();
-        tally.image(|| format!("{other:?} at call {at}"), || creation::race(at, other).map(drop));
+        tally.image(|| format!("{other:?} at call {at}"), || creation::race(form, at, other).map(drop));
         let fault = random_fault(&mut dice, calls);
-        tally.image(|| format!("{fault:?}"), || creation::fail(fault));
+        tally.image(|| format!("{fault:?}"), || creation::fail(form, fault));
     }
     Ok(())
 }

@@ -6,12 +6,13 @@ use tophash::sim::Failure;
 use tophash_crash::every_call::Trace;
 use tophash_crash::program::Setup;
 use tophash_crash::script::{long_life, unlucky_life};
+use tophash_crash::subject::{Form, Layouts};
 use tophash_crash::suite;
 use tophash_crash::tally::Tally;
 
 fn fail_everywhere(name: &'static str, setup: Setup, failures: &[Failure], one_in: usize) {
     let tally = Arc::new(Tally::new(name));
-    let trace = Trace::new(unlucky_life(), setup, None);
+    let trace = Trace::new(unlucky_life(setup.form), setup, None);
     (0..trace.calls()).step_by(one_in).for_each(|index| trace.fail_call(index, failures, &tally));
     tally.end();
 }
@@ -37,13 +38,19 @@ fn calls_fail_where_memory_is_short() {
 }
 
 #[test]
+fn calls_fail_where_cells_hold_the_entries() {
+    fail_everywhere("words", Setup::ORDINARY.with(Form::Words), &[Failure::Io, Failure::NoSpace], 3);
+    fail_everywhere("wide cells", Setup::ORDINARY.with(Form::Wide), &[Failure::Io, Failure::NoSpace], 17);
+}
+
+#[test]
 fn calls_fail_at_random() {
     let tally = Arc::new(Tally::new("random failures"));
-    (0..60).for_each(|seed| suite::faults(seed, &tally).unwrap());
+    (0..60).for_each(|seed| suite::faults(seed, Layouts::Both.form(seed), &tally).unwrap());
     tally.end();
 }
 
 #[test]
 fn the_long_life_makes_two_thousand_calls() {
-    assert!(Trace::new(long_life(), Setup::ORDINARY, None).calls() >= 2000);
+    assert!(Trace::new(long_life(Form::Records), Setup::ORDINARY, None).calls() >= 2000);
 }

@@ -1,6 +1,5 @@
 //! Writers and readers at work while a sync or a checkpoint is under way, and crashes in its midst (D4, D5, D7, D10).
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -8,25 +7,21 @@ use std::thread;
 use std::time::Duration;
 
 use tophash::sim::{Call, CallKind, Crash, Failure, Fault, SimDisk, When};
-use tophash::{Durability, Error, Options, Store};
+use tophash::{Durability, Error};
 
-use tophash_crash::content::{Payload, mix_all};
+use tophash_crash::content::mix_all;
 use tophash_crash::image::{Expected, abandon, goes_on, judge};
 use tophash_crash::life::{Life, Op};
-use tophash_crash::program::{PATH, Setup, options};
+use tophash_crash::program::{PATH, Setup};
+use tophash_crash::subject::{Form, Subject};
 use tophash_crash::tally::Tally;
 
-/// A table of several pages.
-fn roomy(disk: &SimDisk) -> Options {
-    Setup::ROOMY.options(disk)
+fn key(form: Form, n: u64) -> Vec<u8> {
+    form.key(format!("k{n:05}"))
 }
 
-fn key(n: u64) -> Vec<u8> {
-    format!("k{n:05}").into_bytes()
-}
-
-fn insert(n: u64, id: u64) -> Op {
-    Op::Insert(key(n), Payload::new(id, 26))
+fn insert(form: Form, n: u64, id: u64) -> Op {
+    Op::Insert(key(form, n), form.payload(id, 26))
 }
 
 /// How far the writers are.
@@ -44,7 +39,7 @@ struct Assistant {
 }
 
 impl Assistant {
-    fn start(store: Store, ops: Vec<Op>, counts: Arc<Counts>) -> (Self, thread::JoinHandle<Store>) {
+    fn start(store: Subject, ops: Vec<Op>, counts: Arc<Counts>) -> (Self, thread::JoinHandle<Subject>) {
         let (ask, asked) = channel();
         let (say, done) = channel();
         let thread = thread::spawn(move || {
@@ -72,25 +67,26 @@ impl Assistant {
 }
 
 /// What a test does in the main thread, while the assistant writes.
-type Task = fn(&Store) -> tophash::Result<()>;
+type Task = fn(&Subject) -> tophash::Result<()>;
 
 /// Runs `task` again and again; at each of its calls `per_call` operations are done by another thread, and crashed.
-fn writes_during(name: &'static str, task: Task, times: usize, per_call: usize) {
+fn writes_during(name: &'static str, form: Form, task: Task, times: usize, per_call: usize) {
     let disk = SimDisk::new(11);
-    let mut life = Life::new();
-    (0..300).for_each(|n| life.push(insert(n, n)));
-    let store = roomy(&disk).open(Path::new(PATH)).unwrap();
+    let mut life = Life::new(form);
+    (0..300).for_each(|n| life.push(insert(form, n, n)));
+    // A table of several pages.
+    let store = Setup::ROOMY.with(form).open(&disk).unwrap();
     for n in 0..300 {
-        insert(n, n).run(&store).unwrap();
+        insert(form, n, n).run(&store).unwrap();
     }
     store.checkpoint().unwrap();
 
     // New keys, replacements and removals, all over the table.
     let ops: Vec<Op> = (0..600u64)
         .map(|n| match mix_all(&[n]) % 4 {
-            0 => Op::Remove(key(mix_all(&[n, 1]) % 300)),
-            1 => insert(mix_all(&[n, 1]) % 300, 1000 + n),
-            _ => insert(300 + n, 1000 + n),
+            0 => Op::Remove(key(form, mix_all(&[n, 1]) % 300)),
+            1 => insert(form, mix_all(&[n, 1]) % 300, 1000 + n),
+            _ => insert(form, 300 + n, 1000 + n),
         })
         .collect();
     ops.iter().for_each(|op| life.push(op.clone()));
@@ -160,24 +156,32 @@ fn writes_during(name: &'static str, task: Task, times: usize, per_call: usize) 
 
 #[test]
 fn writes_go_on_during_a_checkpoint() {
-    writes_during("writes during a checkpoint", Store::checkpoint, 6, 3);
+    writes_during("writes during a checkpoint", Form::Records, Subject::checkpoint, 6, 3);
+    writes_during("words written during a checkpoint", Form::Words, Subject::checkpoint, 3, 3);
+    writes_during("odd cells written during a checkpoint", Form::Odd, Subject::checkpoint, 2, 3);
 }
 
 /// A sync covers nothing that is appended while it runs; neither may its mark.
 #[test]
 fn writes_go_on_during_a_sync() {
-    writes_during("writes during a sync", Store::sync, 40, 2);
+    writes_during("writes during a sync", Form::Records, Subject::sync, 40, 2);
+    writes_during("words written during a sync", Form::Words, Subject::sync, 25, 2);
 }
 
 /// Syncs, checkpoints and spare segments come from the background thread, whenever they come.
 #[test]
 fn the_background_thread_can_be_cut_short() {
+    cut_the_background_thread_short(Form::Records, 1200);
+    cut_the_background_thread_short(Form::Words, 600);
+}
+
+fn cut_the_background_thread_short(form: Form, ops: u64) {
     let disk = SimDisk::new(18);
-    let options = roomy(&disk).background(true).checkpoint_bytes(4 << 10);
-    let store =
-        options.durability(Durability::Interval(Duration::from_millis(2))).open(Path::new(PATH)).unwrap();
-    let mut life = Life::new();
-    let ops: Vec<Op> = (0..1200u64).map(|n| insert(mix_all(&[n]) % 500, n)).collect();
+    let options = Setup::ROOMY.with(form).options(&disk).background(true).checkpoint_bytes(4 << 10);
+    let options = options.durability(Durability::Interval(Duration::from_millis(2)));
+    let store = Subject::open(options, PATH.as_ref(), form).unwrap();
+    let mut life = Life::new(form);
+    let ops: Vec<Op> = (0..ops).map(|n| insert(form, mix_all(&[n]) % 500, n)).collect();
     ops.iter().for_each(|op| life.push(op.clone()));
     let (life, counts, tally) =
         (Arc::new(life), Arc::new(Counts::default()), Arc::new(Tally::new("background")));
@@ -225,7 +229,7 @@ fn the_background_thread_can_be_cut_short() {
 #[test]
 fn syncs_take_turns_and_a_failed_one_fails_those_that_wait() {
     let disk = SimDisk::new(12);
-    let store = options(&disk).open(Path::new(PATH)).unwrap();
+    let store = Setup::ORDINARY.options(&disk).open(PATH).unwrap();
     let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let seen = Arc::clone(&inside);
     disk.on_call(move |_, call| {
@@ -237,7 +241,7 @@ fn syncs_take_turns_and_a_failed_one_fails_those_that_wait() {
         }
     });
     let write_and_sync = |thread: u64, n: u64| {
-        store.insert(key(thread * 100 + n), "value")?;
+        store.insert(key(Form::Records, thread * 100 + n), "value")?;
         store.sync()
     };
     thread::scope(|scope| {
@@ -256,6 +260,6 @@ fn syncs_take_turns_and_a_failed_one_fails_those_that_wait() {
     let refused = results.iter().filter(|result| matches!(result, Err(Error::Poisoned))).count();
     assert_eq!((failed, refused), (1, 3), "{results:?}");
     assert!(matches!(store.insert("key", "value"), Err(Error::Poisoned)));
-    assert_eq!(store.get(key(3)).unwrap().unwrap(), "value", "reads go on");
+    assert_eq!(store.get(key(Form::Records, 3)).unwrap().unwrap(), "value", "reads go on");
     assert!(matches!(store.close(), Err(Error::Poisoned)));
 }

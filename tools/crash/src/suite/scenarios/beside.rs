@@ -12,15 +12,16 @@ use super::{Verdict, insert, open};
 use crate::life::{Life, Op};
 use crate::program::{Program, Progress, Setup, Step};
 use crate::script::{ORDINARY, Script};
+use crate::subject::Form;
 use crate::workload::Dice;
 
 /// How long a thread is given to begin a sync beside another one's.
 const HEAD_START: Duration = Duration::from_millis(5);
 
 /// While one thread syncs, another one would like to.
-pub fn two_threads_that_sync(dice: &mut Dice) -> Verdict {
+pub fn two_threads_that_sync(dice: &mut Dice, form: Form) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
-    let store = open(&disk, Setup::ORDINARY)?;
+    let store = open(&disk, Setup::ORDINARY.with(form))?;
     insert(&store, 0, ORDINARY).map_err(|error| error.to_string())?;
     let (ask, asked) = channel();
     let other = store.clone();
@@ -55,8 +56,8 @@ pub fn two_threads_that_sync(dice: &mut Dice) -> Verdict {
 
 /// Writes go on while a checkpoint drops copies of pages from memory: what they change is not dropped. The program
 /// looks at what its store holds after each such step.
-pub fn copies_dropped_beside_writes(dice: &mut Dice) -> Verdict {
-    let mut script = Script::default();
+pub fn copies_dropped_beside_writes(dice: &mut Dice, form: Form) -> Verdict {
+    let mut script = Script::new(form);
     script.insert_new(60, 20);
     script.checkpoint();
     for _ in 0..3 {
@@ -67,6 +68,7 @@ pub fn copies_dropped_beside_writes(dice: &mut Dice) -> Verdict {
     }
     script.push(Step::Reopen);
     let disk = SimDisk::new(dice.below(u64::MAX));
-    Program::new(disk, Life::new(), Progress::default()).with_setup(Setup::TIGHT).run_whole(&script.end());
+    let program = Program::new(disk, Life::new(form), Progress::default()).with_setup(Setup::TIGHT);
+    program.run_whole(&script.end());
     Ok(())
 }

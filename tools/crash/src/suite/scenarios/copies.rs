@@ -8,17 +8,18 @@ use tophash::sim::{Crash, SimDisk};
 use super::{Verdict, insert, open};
 use crate::content::Digest;
 use crate::held::{Held, judge_copy};
-use crate::program::{PATH, Setup, options};
+use crate::program::{PATH, Setup};
 use crate::script::{ORDINARY, ROLLING};
+use crate::subject::{Form, Subject};
 use crate::workload::Dice;
 
 const COPY: &str = "copy";
 
 /// Wherever a backup is cut off, its target is whole or absent, a file with another name is whole or no store, and the
 /// original is as it was.
-pub fn backup_that_is_cut_off(dice: &mut Dice) -> Verdict {
+pub fn backup_that_is_cut_off(dice: &mut Dice, form: Form) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
-    let store = open(&disk, Setup { capacity: dice.below(300), ..Setup::ORDINARY })?;
+    let store = open(&disk, Setup { capacity: dice.below(300), form, ..Setup::ORDINARY })?;
     let told = |error: tophash::Error| error.to_string();
     let entries = dice.between(1, 60);
     let len = if dice.one_in(4) { ROLLING } else { ORDINARY };
@@ -30,25 +31,26 @@ pub fn backup_that_is_cut_off(dice: &mut Dice) -> Verdict {
     disk.on_call(move |disk, call| {
         for (n, kind) in [Crash::Power, Crash::Power, Crash::Kill].into_iter().enumerate() {
             let after = disk.crash(seed ^ (call.number * 4 + n as u64), kind);
-            if let Err(complaint) = whole_or_absent(&after, content) {
+            if let Err(complaint) = whole_or_absent(&after, form, content) {
                 let complaint = format!("at {call:?}, {kind:?}: {complaint}");
                 noted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(complaint);
             }
         }
     });
-    let made = store.backup(COPY);
+    let made = store.backup(Path::new(COPY));
     disk.off_call();
     made.map_err(told)?;
     let wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner).take();
     wrong.map_or(Ok(()), Err)?;
-    judge_copy(&disk.crash(seed, Crash::Power), Path::new(COPY), content)
+    judge_copy(&disk.crash(seed, Crash::Power), Path::new(COPY), form, content)
 }
 
-fn whole_or_absent(disk: &SimDisk, content: Digest) -> Verdict {
+fn whole_or_absent(disk: &SimDisk, form: Form, content: Digest) -> Verdict {
     for path in disk.paths() {
         let is_whole = path == Path::new(COPY) || path == Path::new(PATH);
-        if is_whole || options(disk).read_only(true).open(&path).is_ok() {
-            judge_copy(disk, &path, content)?;
+        let options = Setup::ORDINARY.options(disk).read_only(true);
+        if is_whole || Subject::open_existing(options, &path, form).is_ok() {
+            judge_copy(disk, &path, form, content)?;
         }
     }
     Ok(())

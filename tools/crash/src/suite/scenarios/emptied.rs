@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tophash::Error;
 use tophash::sim::{Crash, SimDisk};
-use tophash::{Error, Store};
 
 use super::{FIRST_RECORD, Verdict, insert, key, open};
 use crate::content::Payload;
@@ -11,6 +11,7 @@ use crate::damage::disk_with;
 use crate::life::shape;
 use crate::program::{PATH, Setup};
 use crate::script::{ORDINARY, ROLLING};
+use crate::subject::Subject;
 use crate::workload::Dice;
 
 const SEGMENT: usize = 64 << 10;
@@ -26,7 +27,7 @@ fn told(error: Error) -> String {
 }
 
 /// The offsets of all segments of the log.
-fn segments(store: &Store) -> Result<Vec<u64>, String> {
+fn segments(store: &Subject) -> Result<Vec<u64>, String> {
     let extents = store.info().map_err(told)?.extents;
     Ok(extents
         .iter()
@@ -36,8 +37,8 @@ fn segments(store: &Store) -> Result<Vec<u64>, String> {
 }
 
 /// The value of the one key is replaced for the `n`th time.
-fn replace(store: &Store, n: u64) -> Verdict {
-    store.insert(key(0), Payload::new(n, ROLLING).bytes()).map(drop).map_err(told)
+fn replace(store: &Subject, n: u64) -> Verdict {
+    store.insert(&key(0), Payload::new(n, ROLLING)).map(drop).map_err(told)
 }
 
 /// A segment is emptied, given back and begun again in the same session; then a power cut loses the end of the new one and
@@ -75,8 +76,8 @@ pub fn records_of_an_emptied_segment(dice: &mut Dice) -> Verdict {
     let torn = second as usize + FIRST_RECORD + RECORD..second as usize + SEGMENT;
     file[torn.clone()].copy_from_slice(&before[torn]);
     let store = open(&disk_with(&file), Setup::ORDINARY)?;
-    match store.get(key(0)).map_err(told)? {
-        Some(value) if *value == *Payload::new(written, ROLLING).bytes() => Ok(()),
+    match store.get(&key(0)).map_err(told)? {
+        Some(value) if value == Payload::new(written, ROLLING).bytes() => Ok(()),
         _ => Err("an old value from a segment that was emptied".into()),
     }
 }
@@ -96,7 +97,7 @@ pub fn damage_that_is_not_moved(dice: &mut Dice) -> Verdict {
     for n in 0..PATIENCE / 2 {
         replace(&store, n)?;
     }
-    match store.get(key(RESIDENT)) {
+    match store.get(&key(RESIDENT)) {
         Err(Error::Corrupt { .. }) => Ok(()),
         other => Err(format!("a damaged value is read: {:?}", other.map(|value| value.is_some()))),
     }
@@ -141,10 +142,7 @@ pub fn emptied_between_checkpoints(dice: &mut Dice) -> Verdict {
     let noted = Arc::clone(&wrong);
     disk.on_call(move |disk, call| {
         let held = open(&disk.crash(call.number, Crash::Kill), Setup::ORDINARY).and_then(|store| {
-            store
-                .get(key(0))
-                .map(|value| value.as_deref() == Some(&Payload::new(last, ROLLING).bytes()[..]))
-                .map_err(told)
+            store.get(&key(0)).map(|value| value == Some(Payload::new(last, ROLLING).bytes())).map_err(told)
         });
         if held != Ok(true) {
             let mut wrong = noted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,21 +1,23 @@
 //! Files that are not what the store left.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tophash::Error;
 use tophash::sim::{CallKind, Crash, SimDisk};
 
-use super::{FIRST_RECORD, Verdict, holds, insert, key, log_segment, log_used, open};
+use super::{
+    FIRST_RECORD, Verdict, forged_record, holds, insert, key, log_segment, log_used, open, records, remove,
+};
 use crate::damage::disk_with;
-use crate::program::{PATH, Setup, options};
+use crate::program::{PATH, Setup};
 use crate::script::ORDINARY;
+use crate::subject::Form;
 use crate::workload::Dice;
 
 /// Between opening and locking, the path comes to name another file: that one must be written.
-pub fn replaced_before_the_lock(dice: &mut Dice) -> Verdict {
-    let disk = SimDisk::new(dice.below(u64::MAX));
-    open(&disk, Setup::ORDINARY)?.close().map_err(|error| error.to_string())?;
+pub fn replaced_before_the_lock(dice: &mut Dice, form: Form) -> Verdict {
+    let (disk, setup) = (SimDisk::new(dice.below(u64::MAX)), Setup::ORDINARY.with(form));
+    open(&disk, setup)?.close().map_err(|error| error.to_string())?;
     let replacement = disk.contents(PATH).ok_or("no file")?;
     let replaced = AtomicBool::new(false);
     disk.on_call(move |disk, call| {
@@ -23,11 +25,11 @@ pub fn replaced_before_the_lock(dice: &mut Dice) -> Verdict {
             disk.put(PATH, &replacement);
         }
     });
-    let store = open(&disk, Setup::ORDINARY)?;
+    let store = open(&disk, setup)?;
     disk.off_call();
     insert(&store, 0, ORDINARY).map_err(|error| error.to_string())?;
     store.close().map_err(|error| error.to_string())?;
-    holds(&open(&disk, Setup::ORDINARY)?, 1)
+    holds(&open(&disk, setup)?, 1)
 }
 
 /// A record was written to where another one should be: its key is not found there, and that is no answer.
@@ -46,7 +48,7 @@ pub fn record_in_the_place_of_another(dice: &mut Dice) -> Verdict {
     let place = |n: u64| first + n as usize * RECORD;
     file.copy_within(place(from)..place(from) + RECORD, place(to));
     let store = open(&disk_with(&file), Setup::ORDINARY)?;
-    match store.get(key(to)) {
+    match store.get(&key(to)) {
         Err(Error::Corrupt { .. }) => Ok(()),
         other => {
             Err(format!("key {to}, whose record is that of {from}: {:?}", other.map(|value| value.is_some())))
@@ -70,11 +72,11 @@ pub fn mark_in_a_value(dice: &mut Dice) -> Verdict {
     let mark = forged_mark(&file, mark_at, mark_at);
     let within = (mark_at - value_at) as usize;
     value[within..within + mark.len()].copy_from_slice(&mark);
-    store.insert(key(1), &value).map_err(|error| error.to_string())?;
+    records(&store)?.insert(key(1), &value).map_err(|error| error.to_string())?;
 
     let mut left = disk.crash(0, Crash::Kill).contents(PATH).ok_or("no file")?;
     left[first as usize..first as usize + 40].fill(0);
-    let store = options(&disk_with(&left)).open(Path::new(PATH));
+    let store = Setup::ORDINARY.open(&disk_with(&left));
     match store.map(|store| store.len()) {
         Ok(0) => Ok(()),
         Ok(len) => Err(format!("{len} entries behind a torn record")),
@@ -83,22 +85,13 @@ pub fn mark_in_a_value(dice: &mut Dice) -> Verdict {
     }
 }
 
-/// A mark of the first segment that says everything before `end` is durable, at this file offset; all of it as in
-/// format.md, but for the check that only the file's secret makes.
-fn forged_mark(file: &[u8], at: u64, end: u64) -> [u8; 32] {
+/// A mark of the first segment that says everything before `end` is durable, at this file offset: all of it right, but
+/// for the check that only the file's secret makes.
+fn forged_mark(file: &[u8], at: u64, end: u64) -> Vec<u8> {
     const SYNC_MARK: u8 = 5;
-    const SALT_STEP: u32 = 0x9e37_79b1;
-    let (epoch, sequence) = (0u64, 1u64);
-    let salt = [&file[24..40], &epoch.to_le_bytes(), &sequence.to_le_bytes()].concat();
-    let salt = crc32fast::hash(&salt).wrapping_add(((at >> 3) as u32).wrapping_mul(SALT_STEP));
-    let mut mark = [0; 32];
-    mark[4] = SYNC_MARK;
-    mark[6] = 24;
-    mark[8..16].copy_from_slice(&sequence.to_le_bytes());
-    mark[16..24].copy_from_slice(&end.to_le_bytes());
-    let crc = crc32c::crc32c_append(salt, &mark[4..]);
-    mark[..4].copy_from_slice(&crc.to_le_bytes());
-    mark
+    let (sequence, check) = (1u64, 0u64);
+    let value = [sequence, end, check].map(u64::to_le_bytes).concat();
+    forged_record(file, at, SYNC_MARK, &[], &value)
 }
 
 /// A copy that a program made of the file has holes where the log was preallocated: on a full disk, a store into one
@@ -120,7 +113,7 @@ pub fn copy_with_holes(dice: &mut Dice) -> Verdict {
     let store = open(&copy, Setup::ORDINARY)?;
     copy.set_capacity(0);
     // What frees something has a reserve, but no room for this session's first record without the rest of its segment.
-    match store.remove(key(0)) {
+    match remove(&store, 0) {
         Ok(_) => holds(&store, 0),
         Err(Error::NoSpace { .. }) => holds(&store, count + 1),
         Err(error) => Err(format!("removing on a full disk: {error}")),

@@ -1,26 +1,26 @@
 //! Growths and shrinks that begin where there is hardly room.
 
-use tophash::Store;
 use tophash::report::GrowthKind;
 use tophash::sim::{CallKind, Crash, Failure, Fault, SimDisk, When};
 
-use super::{Verdict, holds, insert, key, open};
+use super::{Verdict, holds, insert, key, open, records, remove};
 use crate::content::Payload;
 use crate::life::shape;
 use crate::program::Setup;
 use crate::script::ORDINARY;
+use crate::subject::{Form, Subject};
 use crate::workload::Dice;
 
 /// Entries at which a table that is made for so many doubles.
-fn full_table(store: &Store) -> Result<u64, String> {
+fn full_table(store: &Subject) -> Result<u64, String> {
     let b = store.growth().map_err(|error| error.to_string())?.b;
     Ok((1 << b) * 13 / 2)
 }
 
 /// A growth that can't be afforded is put off, and the entry is stored; it comes when there is room.
-pub fn that_can_not_be_had(dice: &mut Dice) -> Verdict {
+pub fn that_can_not_be_had(dice: &mut Dice, form: Form) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
-    let store = open(&disk, Setup { capacity: dice.between(60, 200), ..Setup::ORDINARY })?;
+    let store = open(&disk, Setup { capacity: dice.between(60, 200), form, ..Setup::ORDINARY })?;
     let full = full_table(&store)?;
     for n in 0..full {
         insert(&store, n, 8).map_err(|error| error.to_string())?;
@@ -34,7 +34,7 @@ pub fn that_can_not_be_had(dice: &mut Dice) -> Verdict {
     }
     // What a replay makes of it: the growth is not in the log.
     let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
-    if shape(&open(&after, Setup::ORDINARY)?).ok() != shape(&store).ok() {
+    if shape(&open(&after, Setup::ORDINARY.with(form))?).ok() != shape(&store).ok() {
         return Err("a replay makes another table of it".into());
     }
     disk.heal();
@@ -49,46 +49,47 @@ pub fn that_can_not_be_had(dice: &mut Dice) -> Verdict {
 }
 
 /// A store of 16 buckets that the next removal makes shrink: an eighth of what they take is left, from number 0 on.
-fn sparse_table(disk: &SimDisk) -> Result<(Store, u64), String> {
-    let store = open(disk, Setup::SMALLEST)?;
+fn sparse_table(disk: &SimDisk, form: Form) -> Result<(Subject, u64), String> {
+    let store = open(disk, Setup::SMALLEST.with(form))?;
     let told = |error: tophash::Error| error.to_string();
     (0..90).try_for_each(|n| insert(&store, n, 8)).map_err(told)?;
-    (13..90).try_for_each(|n| store.remove(key(n)).map(drop)).map_err(told)?;
+    (13..90).try_for_each(|n| remove(&store, n)).map_err(told)?;
     match store.growth().map_err(told)? {
         growth if growth.b == 4 && growth.kind.is_none() => Ok((store, 13)),
         growth => Err(format!("another table than expected: {growth:?}")),
     }
 }
 
-fn is_shrinking(store: &Store) -> Result<bool, String> {
+fn is_shrinking(store: &Subject) -> Result<bool, String> {
     let growth = store.growth().map_err(|error| error.to_string())?;
     Ok(growth.kind == Some(GrowthKind::Shrink))
 }
 
 /// A shrink that can't be afforded is put off, and the entry is removed; it comes when there is room.
-pub fn a_shrink_that_can_not_be_had(dice: &mut Dice) -> Verdict {
+pub fn a_shrink_that_can_not_be_had(dice: &mut Dice, form: Form) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
-    let (store, entries) = sparse_table(&disk)?;
+    let (store, entries) = sparse_table(&disk, form)?;
     disk.fail(Fault { when: When::From(0), kind: Some(CallKind::Map), failure: Failure::NoSpace });
     let removed = dice.between(1, 4);
     for n in entries - removed..entries {
-        store.remove(key(n)).map_err(|error| format!("removing while a shrink can't be had: {error}"))?;
+        remove(&store, n).map_err(|error| format!("removing while a shrink can't be had: {error}"))?;
     }
     // What a replay makes of it: the shrink is not in the log.
     let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
-    if shape(&open(&after, Setup::SMALLEST)?).ok() != shape(&store).ok() {
+    if shape(&open(&after, Setup::SMALLEST.with(form))?).ok() != shape(&store).ok() {
         return Err("a replay makes another table of it".into());
     }
     disk.heal();
-    store.remove(key(entries - removed - 1)).map_err(|error| format!("healed: {error}"))?;
+    remove(&store, entries - removed - 1).map_err(|error| format!("healed: {error}"))?;
     if !is_shrinking(&store)? {
         return Err("the shrink that was put off does not come".into());
     }
     holds(&store, entries - removed - 1)
 }
 
-/// Fills the log's segment by putting keys 0 and 1, up to so many bytes.
-fn fill_segment(store: &Store, left: u64) -> Verdict {
+/// Fills the log's segment by putting keys 0 and 1, up to so many bytes; where all records have one size, up to fewer
+/// than that size besides.
+fn fill_segment(store: &Subject, left: u64) -> Verdict {
     let told = |error: tophash::Error| error.to_string();
     let log = || -> Result<(u64, u64), String> {
         let extents = store.info().map_err(told)?.extents;
@@ -100,21 +101,25 @@ fn fill_segment(store: &Store, left: u64) -> Verdict {
     let before = log()?.0;
     insert(store, 0, PROBE as usize).map_err(told)?;
     let (used, bytes) = log()?;
+    if store.form() != Form::Records {
+        let record = used - before;
+        return (0..(bytes - used - left) / record).try_for_each(|_| insert(store, 0, 0)).map_err(told);
+    }
     let overhead = used - before - PROBE;
     insert(store, 1, (bytes - used - left - overhead) as usize).map_err(told)
 }
 
 /// The record of a shrink and that of the removal that starts it, where a segment has room for hardly one of them.
-pub fn a_shrink_at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
+pub fn a_shrink_at_the_end_of_a_segment(dice: &mut Dice, form: Form) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
-    let (store, entries) = sparse_table(&disk)?;
+    let (store, entries) = sparse_table(&disk, form)?;
     fill_segment(&store, dice.between(1, 9) * 8)?;
-    store.remove(key(entries - 1)).map_err(|error| error.to_string())?;
+    remove(&store, entries - 1).map_err(|error| error.to_string())?;
     if !is_shrinking(&store)? {
         return Err("there is room for a shrink, and none begins".into());
     }
     let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
-    let (again, shape_before) = (open(&after, Setup::SMALLEST)?, shape(&store).ok());
+    let (again, shape_before) = (open(&after, Setup::SMALLEST.with(form))?, shape(&store).ok());
     drop(store);
     if shape(&again).ok() != shape_before {
         return Err("a replay makes another table of it".into());
@@ -123,9 +128,9 @@ pub fn a_shrink_at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
 }
 
 /// The record of a growth and that of the entry that starts it, where a segment has room for hardly one of them.
-pub fn at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
+pub fn at_the_end_of_a_segment(dice: &mut Dice, form: Form) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
-    let store = open(&disk, Setup { capacity: 50, ..Setup::ORDINARY })?;
+    let store = open(&disk, Setup { capacity: 50, form, ..Setup::ORDINARY })?;
     let full = full_table(&store)?;
     let io = |error: tophash::Error| error.to_string();
     (0..full).try_for_each(|n| insert(&store, n, ORDINARY)).map_err(io)?;
@@ -134,7 +139,7 @@ pub fn at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
     holds(&store, full + 1)?;
     let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
     drop(store);
-    holds(&open(&after, Setup::ORDINARY)?, full + 1)
+    holds(&open(&after, Setup::ORDINARY.with(form))?, full + 1)
 }
 
 /// A batch that needs more room than is left in its segment (D18): it goes to the next one, all of it.
@@ -146,7 +151,7 @@ pub fn batch_at_the_end_of_a_segment(dice: &mut Dice) -> Verdict {
     insert(&store, 0, large as usize).map_err(told)?;
     let count = dice.between(20, 200);
     let entries = (1..count).map(|n| (key(n), Payload::new(n, 200).bytes()));
-    store.insert_many(entries).map_err(told)?;
+    records(&store)?.insert_many(entries).map_err(told)?;
     holds(&store, count)?;
     let after = disk.crash(dice.below(u64::MAX), Crash::Kill);
     drop(store);
@@ -162,7 +167,7 @@ pub fn batch_while_it_goes_on(dice: &mut Dice) -> Verdict {
     let first = store.len();
     let count = dice.between(1, 6);
     let entries = (first..first + count).map(|n| (key(n), Payload::new(n, 8).bytes()));
-    store.insert_many(entries).map_err(told)?;
+    records(&store)?.insert_many(entries).map_err(told)?;
     if store.growth().map_err(told)?.kind.is_none() {
         return Err("the growth is over".into());
     }
