@@ -250,6 +250,12 @@ mutants! {
     ClearLogged [D15]
         "clear appends no record: after a crash the entries are back, and removals from behind the clear fail the \
          replay";
+    OverwriteLogged [D15]
+        "where cells hold the values, an overwrite changes its cell and appends no record: after a crash the value before \
+         is back";
+    OverwriteReplayed [D15]
+        "where cells hold the values, replay passes over puts of keys that are there: after a crash they have their \
+         values of the last checkpoint";
     MovesDoNoGrowthWork [D15]
         "the replay of a move evacuates buckets as a put does: the reopened table is another one";
     LiveBytesInCatalog [D15]
@@ -299,6 +305,12 @@ mutants! {
          in vain";
     LockTaken [C16 D22]
         "a lock that another holds is ignored: two stores write one file";
+    RecordWidthsChecked [C16]
+        "replay puts what a record has into a cell whatever its width: a log that was not written for these cells \
+         panics, or leaves garbage in them";
+    SchemaCompared [C16]
+        "a file is opened whatever types it was made for: the bytes of one are taken for another's, or for positions \
+         in the log";
     MovedRecordsCompared [C13]
         "compaction moves a record without comparing its checksum: the copy of a damaged one passes for whole";
     OldValueChecked [C12]

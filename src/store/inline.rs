@@ -182,6 +182,7 @@ impl Held<'_, '_> {
     #[inline(always)]
     fn put(self, elem: &[u8]) -> Result<()> {
         let Held { core, files, mut writer, key, hash, spot } = self;
+        let logged = kept(Mutant::OverwriteLogged) || !spot.is_taken();
         let frame = Frame::new(Kind::Put, key.len(), elem.len())?;
         let plan = writer.table.prepare_put(core, &core.inline_cells(), hash, spot, Trigger::Live)?;
         let start = GrowthRecord::of(plan.growth())?;
@@ -190,7 +191,9 @@ impl Held<'_, '_> {
         // Nothing fails from here on.
         let log = writer.log()?;
         start.append(log);
-        log.append(&frame, key, elem);
+        if logged {
+            log.append(&frame, key, elem);
+        }
         writer.table.put(core, plan, hash, InlinePut { key, elem });
         core.finish_change(files, writer)
     }

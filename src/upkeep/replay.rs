@@ -169,6 +169,9 @@ impl Replay {
         self.expect_widths(offset, key, Some(elem))?;
         let mut before = [0; MAX_INLINE_BYTES as usize];
         let spot = self.table.locate_inline(hash, key, &mut before[..elem.len()])?;
+        if spot.is_taken() && !kept(Mutant::OverwriteReplayed) {
+            return Ok(());
+        }
         let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
         let cells = InlineCells::of(self.layout, &self.hasher);
         let plan = self.table.prepare_put(&self.host, &cells, hash, spot, trigger)?;
@@ -193,6 +196,9 @@ impl Replay {
 
     /// Whether a record fits the cells.
     fn expect_widths(&self, offset: u64, key: &[u8], elem: Option<&[u8]>) -> Result<()> {
+        if !kept(Mutant::RecordWidthsChecked) {
+            return Ok(());
+        }
         let widths = [
             ("key of a record", self.layout.key_width(), Some(key)),
             ("value of a record", self.layout.elem_width(), elem),

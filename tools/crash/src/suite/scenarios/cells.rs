@@ -119,6 +119,10 @@ pub fn opened_for_other_types(dice: &mut Dice, form: Form) -> Verdict {
         Err(Error::Schema { .. }) => {}
         other => return Err(format!("opened for bytes: {other:?}")),
     }
+    match setup.options(&disk).open_map::<u16, u32>(PATH) {
+        Err(Error::Schema { .. }) => {}
+        other => return Err(format!("opened for u16 to u32: {other:?}")),
+    }
     match setup.options(&disk).create_dyn(Path::new(PATH), Schema::BYTES) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
         other => return Err(format!("made for bytes: {other:?}")),

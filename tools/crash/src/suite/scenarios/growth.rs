@@ -102,8 +102,9 @@ fn fill_segment(store: &Subject, left: u64) -> Verdict {
     insert(store, 0, PROBE as usize).map_err(told)?;
     let (used, bytes) = log()?;
     if store.form() != Form::Records {
-        let record = used - before;
-        return (0..(bytes - used - left) / record).try_for_each(|_| insert(store, 0, 0)).map_err(told);
+        let writes =
+            (bytes - used - left).checked_div(used - before).ok_or("a write that leaves no record")?;
+        return (0..writes).try_for_each(|_| insert(store, 0, 0)).map_err(told);
     }
     let overhead = used - before - PROBE;
     insert(store, 1, (bytes - used - left - overhead) as usize).map_err(told)
