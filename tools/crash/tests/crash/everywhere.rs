@@ -59,7 +59,7 @@ fn the_script_shows_as_much_of_cells() {
         assert!(sights.overflow_chunks >= 1 && sights.recovered >= 2, "{form:?}: {sights:?}");
         assert_eq!(sights.moved_bytes, 0, "{form:?}: no record is worth moving");
         if form == Form::Wide {
-            assert!(sights.log_segments >= 3 && sights.given_back >= 3, "{form:?}: {sights:?}");
+            assert!(sights.given_back >= 3, "{form:?}: {sights:?}");
         }
     }
 }
@@ -67,7 +67,7 @@ fn the_script_shows_as_much_of_cells() {
 #[test]
 fn crashes_at_calls_of_a_whole_life_in_cells() {
     for (form, part) in
-        [(Form::Words, (0, 7)), (Form::Odd, (1, 13)), (Form::Set, (2, 13)), (Form::Wide, (3, 41))]
+        [(Form::Words, (0, 13)), (Form::Odd, (1, 31)), (Form::Set, (2, 31)), (Form::Wide, (3, 71))]
     {
         crash_everywhere(form.name(), Attack { part, ..attack_on_a_whole_life(form) });
     }
@@ -86,7 +86,7 @@ fn attack_on_a_shrinking_life(form: Form, part: (u64, u64)) -> Attack {
 
 #[test]
 fn crashes_at_every_call_of_a_shrinking_life() {
-    for (form, part) in [(Form::Records, (0, 1)), (Form::Words, (0, 7))] {
+    for (form, part) in [(Form::Records, (0, 1)), (Form::Words, (0, 11))] {
         let attack = attack_on_a_shrinking_life(form, part);
         let (_, sights) = attack.undisturbed();
         assert!(sights.shrinks >= 3 && sights.in_shrink >= 2, "{form:?}: {sights:?}");

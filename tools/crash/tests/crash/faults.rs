@@ -39,8 +39,8 @@ fn calls_fail_where_memory_is_short() {
 
 #[test]
 fn calls_fail_where_cells_hold_the_entries() {
-    fail_everywhere("words", Setup::ORDINARY.with(Form::Words), &[Failure::Io, Failure::NoSpace], 3);
-    fail_everywhere("wide cells", Setup::ORDINARY.with(Form::Wide), &[Failure::Io, Failure::NoSpace], 17);
+    fail_everywhere("words", Setup::ORDINARY.with(Form::Words), &[Failure::Io, Failure::NoSpace], 7);
+    fail_everywhere("wide cells", Setup::ORDINARY.with(Form::Wide), &[Failure::Io, Failure::NoSpace], 37);
 }
 
 #[test]

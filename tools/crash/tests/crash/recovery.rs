@@ -34,11 +34,11 @@ fn recoveries_of_a_tiny_life_can_be_cut_short_anywhere() {
 
 #[test]
 fn recoveries_of_cells_can_be_cut_short() {
-    let plan = Plan { disk_seed: 5, every: 90, cuts: 1, depth: 2, deeper: 61, value_bytes: ORDINARY };
+    let plan = Plan { disk_seed: 5, every: 160, cuts: 1, depth: 2, deeper: 61, value_bytes: ORDINARY };
     crash("recoveries of words", short_life, Form::Words, plan);
     crash("recoveries of odd cells", short_life, Form::Odd, plan);
-    crash("recoveries of a set", tiny_life, Form::Set, Plan { every: 3, depth: 1, ..plan });
-    crash("recoveries of wide cells", rolling_log, Form::Wide, Plan { every: 200, depth: 1, ..plan });
+    crash("recoveries of a set", tiny_life, Form::Set, Plan { every: 5, depth: 1, ..plan });
+    crash("recoveries of wide cells", rolling_log, Form::Wide, Plan { every: 300, depth: 1, ..plan });
 }
 
 /// Each session takes segments where the one before had some that were lost.

@@ -14,6 +14,15 @@ fn killed_processes_lose_nothing() {
 }
 
 #[test]
+fn killed_processes_lose_nothing_of_cells() {
+    let scratch = scratch("test-kill-cells");
+    let (code, printed) = run("kill --layout inline --seed 7 --cycles 3", scratch.path());
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("kill --layout inline: ") && printed.contains(" in 3 cycles"), "{printed}");
+    assert_eq!(left(scratch.path()), 0);
+}
+
+#[test]
 fn an_operation_that_was_acknowledged_and_not_done_is_a_violation() {
     let scratch = scratch("test-kill-lie");
     let (code, printed) = run("kill --seed 7 --cycles 3 --threads 1 --lie ops", scratch.path());
