@@ -74,6 +74,9 @@ mutants! {
     LinkEpoch [D2]
         "a link left in reused space is followed: a lost segment begun again leads to the lost segment behind it, \
          which is taken for log or for damage";
+    DeadLinksCleared [D2]
+        "recovery leaves a torn link that leads nowhere: the next session's link, torn too, completes it, and a lost \
+         segment's records come back";
     LinkedSegmentAlone [D2]
         "any head of a segment counts, not only the linked one's: when a power cut loses the new head in the place \
          of a lost segment's, the old records count";

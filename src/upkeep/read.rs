@@ -20,7 +20,9 @@ use crate::format::catalog::{ArrayRole, Catalog, IndexExtent, MAX_CATALOG_BYTES,
 use crate::format::header::{Header, Pointer};
 use crate::format::journal::{self, Entry};
 use crate::format::schema::Layout;
-use crate::format::segment::{FIRST_RECORD, HEAD_BYTES, Link, SEGMENT_UNIT_BYTES, SegmentHead};
+use crate::format::segment::{
+    FIRST_RECORD, HEAD_BYTES, LINK_AT, LINK_BYTES, Link, SEGMENT_UNIT_BYTES, SegmentHead,
+};
 use crate::format::{PAGE_BYTES, page_crc};
 use crate::mutants::{Mutant, kept};
 use crate::table::{Array, Geometry, Growth, Old};
@@ -265,6 +267,9 @@ impl Reader {
                 self.write_again(segment.offset(), end)?;
             }
         }
+        if kept(Mutant::DeadLinksCleared) {
+            self.clear_links(chain.position().0)?;
+        }
         if kept(Mutant::RecoverySync) {
             syncer.sync()?;
         }
@@ -283,6 +288,15 @@ impl Reader {
         let header = Header { journal: Pointer::default(), ..headers.durable() };
         self.header = headers.commit(&syncer.turn(), header)?;
         Ok(())
+    }
+
+    /// Clears the links of the segment that the log ends in: they lead nowhere. What a crash tore of one may lack no more
+    /// than what the next link has too, and that one, torn as well, would complete it (D2).
+    fn clear_links(&self, last: &Segment) -> Result<()> {
+        LINK_AT.iter().try_for_each(|&at| {
+            let written = self.media.write_at(&[0; LINK_BYTES], last.offset() + at as u64);
+            written.map_err(Error::io("clearing a link of the log"))
+        })
     }
 
     /// Writes a range of the file with the bytes that it has.

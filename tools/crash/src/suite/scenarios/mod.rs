@@ -41,7 +41,7 @@ const FOR_ALL: [(&str, OfAForm); 12] = [
 ];
 
 /// For those that hold records alone.
-const FOR_RECORDS: [(&str, OfRecords); 13] = [
+const FOR_RECORDS: [(&str, OfRecords); 14] = [
     ("a batch while a growth is under way (D15)", growth::batch_while_it_goes_on),
     ("a batch at the end of a segment (D18)", growth::batch_at_the_end_of_a_segment),
     ("a mark in a value (D4)", files::mark_in_a_value),
@@ -49,6 +49,7 @@ const FOR_RECORDS: [(&str, OfRecords); 13] = [
     ("a copy with holes on a full disk (D19)", files::copy_with_holes),
     ("a linked segment that was lost (D2)", segments::linked_segment_that_was_lost),
     ("links of an earlier session (D2)", segments::links_of_an_earlier_session),
+    ("a torn link that the next one completes (D2)", segments::torn_link_that_the_next_one_completes),
     ("a mark in the next segment (D4)", segments::mark_in_the_next_segment),
     ("records of an emptied segment (D1)", emptied::records_of_an_emptied_segment),
     ("a segment emptied between checkpoints (D8)", emptied::emptied_between_checkpoints),

@@ -81,6 +81,36 @@ pub fn links_of_an_earlier_session(dice: &mut Dice) -> Verdict {
     Lost::after(IN_A_SEGMENT, dice)?.without(&LINKS, 2 * IN_A_SEGMENT)
 }
 
+/// A power cut tears both copies of a link, which lack their first word then. The next session puts its segment where the
+/// lost one was, and another power cut keeps nothing of that but the first word of each link, which is the same.
+pub fn torn_link_that_the_next_one_completes(dice: &mut Dice) -> Verdict {
+    const WORD: usize = 8;
+    const HEADER_SLOTS: usize = 8192;
+    let disk = SimDisk::new(dice.below(u64::MAX));
+    let store = open(&disk, Setup::ORDINARY)?;
+    let begin = log_segment(&store)? as usize;
+    let words = LINKS.map(|link| begin + link.start..begin + link.start + WORD);
+    let told = |error: Error| error.to_string();
+    (0..IN_A_SEGMENT + dice.between(1, IN_A_SEGMENT))
+        .try_for_each(|n| insert(&store, n, ROLLING))
+        .map_err(told)?;
+    let mut left = disk.crash(0, Crash::Kill).contents(PATH).ok_or("no file")?;
+    words.iter().for_each(|word| left[word.clone()].fill(0));
+
+    let disk = disk_with(&left);
+    let store = open(&disk, Setup::ORDINARY)?;
+    let mut torn = disk.contents(PATH).ok_or("no file")?;
+    insert(&store, 100, ROLLING).map_err(told)?;
+    let second = disk.crash(0, Crash::Kill).contents(PATH).ok_or("no file")?;
+    for kept in words.into_iter().chain(std::iter::once(0..HEADER_SLOTS)) {
+        torn[kept.clone()].copy_from_slice(&second[kept]);
+    }
+    match open(&disk_with(&torn), Setup::ORDINARY)?.len() {
+        IN_A_SEGMENT => Ok(()),
+        len => Err(format!("{len} entries instead of {IN_A_SEGMENT}")),
+    }
+}
+
 /// A synced record is damaged, and the mark that says so stands in the next segment.
 pub fn mark_in_the_next_segment(dice: &mut Dice) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
