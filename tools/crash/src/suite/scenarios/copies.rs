@@ -57,7 +57,11 @@ fn whole_or_absent(disk: &SimDisk, form: Form, content: Digest) -> Verdict {
 }
 
 /// Arrays that a snapshot looks at are replaced, twice, and so are the records, before it does.
-pub fn snapshot_of_what_is_freed(dice: &mut Dice) -> Verdict {
+pub fn snapshots_of_what_is_freed(dice: &mut Dice) -> Verdict {
+    (0..6).try_for_each(|_| hold_what_is_freed(dice))
+}
+
+fn hold_what_is_freed(dice: &mut Dice) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
     let store = open(&disk, Setup::ORDINARY)?;
     let told = |error: tophash::Error| error.to_string();

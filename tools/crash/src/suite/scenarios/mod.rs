@@ -55,7 +55,7 @@ const FOR_RECORDS: [(&str, OfRecords); 14] = [
     ("a segment emptied between checkpoints (D8)", emptied::emptied_between_checkpoints),
     ("moves in a growth (D15)", emptied::moves_in_a_growth),
     ("damage that is not moved (C13)", emptied::damage_that_is_not_moved),
-    ("a snapshot of what is freed (D21)", copies::snapshot_of_what_is_freed),
+    ("snapshots of what is freed (D21)", copies::snapshots_of_what_is_freed),
 ];
 
 /// For those whose cells hold the entries.
