@@ -171,17 +171,18 @@ fn writes_go_on_during_a_sync() {
 /// Syncs, checkpoints and spare segments come from the background thread, whenever they come.
 #[test]
 fn the_background_thread_can_be_cut_short() {
-    cut_the_background_thread_short(Form::Records, 1200);
-    cut_the_background_thread_short(Form::Words, 600);
+    // Both leave as much in the log as several checkpoints wait for.
+    cut_the_background_thread_short(Form::Records);
+    cut_the_background_thread_short(Form::Odd);
 }
 
-fn cut_the_background_thread_short(form: Form, ops: u64) {
+fn cut_the_background_thread_short(form: Form) {
     let disk = SimDisk::new(18);
     let options = Setup::ROOMY.with(form).options(&disk).background(true).checkpoint_bytes(4 << 10);
     let options = options.durability(Durability::Interval(Duration::from_millis(2)));
     let store = Subject::open(options, PATH.as_ref(), form).unwrap();
     let mut life = Life::new(form);
-    let ops: Vec<Op> = (0..ops).map(|n| insert(form, mix_all(&[n]) % 500, n)).collect();
+    let ops: Vec<Op> = (0..1200).map(|n| insert(form, mix_all(&[n]) % 500, n)).collect();
     ops.iter().for_each(|op| life.push(op.clone()));
     let (life, counts, tally) =
         (Arc::new(life), Arc::new(Counts::default()), Arc::new(Tally::new("background")));
