@@ -161,9 +161,9 @@ pub enum Error {
     #[error("the store was opened read-only; open it without read_only to write")]
     ReadOnly,
 
-    /// An earlier write panicked half way, or an earlier sync failed, so that what the system acknowledged may not be on disk (D5). Reads go on;
-    /// every write is refused until the store is opened again. The outcome of the writes that waited for
-    /// that sync is unknown: they may or may not be there afterwards.
+    /// An earlier write panicked half way, or an earlier sync failed, so that what the system acknowledged may not be on
+    /// disk (D5). Reads go on; every write is refused until the store is opened again. The outcome of the writes that
+    /// waited for that sync is unknown: they may or may not be there afterwards.
     #[error(
         "an earlier sync failed (or a write panicked) and what it was to make durable may be lost; reads go on, but to write, \
              close the store and open it again"

@@ -266,8 +266,8 @@ impl Options {
     /// 1; 0.5 unless told otherwise, which makes the log up to twice as long as what is live.
     ///
     /// From three fifths of the ratio on each write also moves a few live records out of the segment of the log that is
-    /// emptiest, the more of them the closer the log is to it; the emptied segments go back to the file system.
-    /// A smaller ratio takes less space and writes more: at 0.5, random overwriting moves somewhat more than half a byte for each one
+    /// emptiest, the more of them the closer the log is to it; the emptied segments go back to the file system. A smaller
+    /// ratio takes less space and writes more: at 0.5, random overwriting moves somewhat more than half a byte for each one
     /// written. With 1 no write moves anything. [`Store::compact`] moves everything at once.
     ///
     /// ```

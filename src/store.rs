@@ -335,9 +335,9 @@ impl Store {
         Values(self.iter())
     }
 
-    /// Every entry, in the order in which they were last written, or moved by compaction: reads the log from its beginning to its end, so that
-    /// a store which is larger than memory is read from the disk once and in order. Where the store fits into memory,
-    /// [`Store::iter`] is faster.
+    /// Every entry, in the order in which they were last written, or moved by compaction: reads the log from its beginning
+    /// to its end, so that a store which is larger than memory is read from the disk once and in order. Where the store
+    /// fits into memory, [`Store::iter`] is faster.
     ///
     /// Entries that are there throughout are yielded exactly once, also if they are written anew meanwhile: such a one
     /// comes as it then is, in the place of an older version of it, and the scan remembers its key, for which it takes

@@ -102,6 +102,7 @@ pub trait Key: Codec {}
 /// their endianness.
 ///
 /// Every sequence of so many bytes is a value, which the derived traits see to. One that is [`Eq`] is a [`Key`] too.
+/// (A `repr(packed)` struct of Rust's own numbers compiles too; its file is for machines of one endianness.)
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();

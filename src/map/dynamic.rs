@@ -104,7 +104,8 @@ impl DynMap {
     }
 
     /// Inserts many entries. In the record layout they are made together: after an error or a crash all of them are there
-    /// or none, and [`Durability::Immediate`](crate::Durability::Immediate) syncs once. In the inline layout each is a write of its own.
+    /// or none, and [`Durability::Immediate`](crate::Durability::Immediate) syncs once. In the inline layout each is a
+    /// write of its own.
     ///
     /// # Errors
     /// As those of [`DynMap::insert`]. Where one of them is no key or no value of the file, nothing has changed.

@@ -140,8 +140,8 @@ impl<K: Key + ?Sized, V: Codec + ?Sized> Map<K, V> {
     /// `insert("word", 3)`.
     ///
     /// # Errors
-    /// [`Encode`](crate::Error::Encode) and [`Decode`](crate::Error::Decode) where a codec refuses the new value or the one before; else as
-    /// [`Store::insert`]. Nothing has changed then.
+    /// [`Encode`](crate::Error::Encode) and [`Decode`](crate::Error::Decode) where a codec refuses the new value or the one
+    /// before; else as [`Store::insert`]. Nothing has changed then.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -251,10 +251,12 @@ impl<K: Key + ?Sized, V: Codec + ?Sized> Map<K, V> {
     }
 
     /// Inserts many entries. Where records hold them they are made together: after an error or a crash all of them are
-    /// there or none, and [`Durability::Immediate`](crate::Durability::Immediate) syncs once. Where cells hold them each is a write of its own.
+    /// there or none, and [`Durability::Immediate`](crate::Durability::Immediate) syncs once. Where cells hold them each is
+    /// a write of its own.
     ///
     /// # Errors
-    /// As those of [`Map::insert`], but values that are replaced are not looked at. Where a codec refuses one of the entries, nothing has changed.
+    /// As those of [`Map::insert`], but values that are replaced are not looked at. Where a codec refuses one of the
+    /// entries, nothing has changed.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -1,9 +1,10 @@
 //! Compaction at once: everything live moves together, what is free is cut off, and readers and writers go on meanwhile.
 //!
-//! First the table ends its growth, and shrinks to the least size that holds its entries. Then the log is made dense in rounds. Each takes the
-//! segments that are worth it, moves what is live there in short slices, each under the writer lock, and checkpoints every so
-//! often: that gives the emptied segments back, and their space, which lies lower in the file, is where the next records go.
-//! Nothing is in a state of its own meanwhile: the process may be killed at any point, and what was done until then is done.
+//! First the table ends its growth, and shrinks to the least size that holds its entries. Then the log is made dense in
+//! rounds. Each takes the segments that are worth it, moves what is live there in short slices, each under the writer lock,
+//! and checkpoints every so often: that gives the emptied segments back, and their space, which lies lower in the file, is
+//! where the next records go. Nothing is in a state of its own meanwhile: the process may be killed at any point, and what
+//! was done until then is done.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -62,9 +63,9 @@ pub struct CompactionProgress {
 }
 
 impl Store {
-    /// Makes the file as small as it can be: shrinks the table to the least size that holds its entries (the next insert may begin to
-    /// double it), moves what is live out of every segment of the log that has dead records or
-    /// lies far behind in the file, gives the free space back to the file system and cuts it off the end.
+    /// Makes the file as small as it can be: shrinks the table to the least size that holds its entries (the next insert
+    /// may begin to double it), moves what is live out of every segment of the log that has dead records or lies far behind
+    /// in the file, gives the free space back to the file system and cuts it off the end.
     ///
     /// Linear in what is to be moved. Readers and writers go on meanwhile; a write waits half a millisecond for it at most,
     /// or as long as moving the largest record takes. Values that readers hold stay valid, and hold their segment's space
@@ -190,8 +191,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends the growth that is under way, and shrinks the table to the least size that holds the entries. What there is no space for is put off, and
-    /// damage is left for whoever comes to it.
+    /// Ends the growth that is under way, and shrinks the table to the least size that holds the entries. What there is no
+    /// space for is put off, and damage is left for whoever comes to it.
     fn settle_table(&self) -> Result<()> {
         // Beside a writer that fills the table again, as many shrinks would do as there are sizes.
         let mut shrinks = self.core.lock_writer()?.table.geometry().array.b();

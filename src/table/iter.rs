@@ -184,8 +184,8 @@ impl<P: Pages> Walk<P> {
         Ok((None, Chain::at(&self.array, main)?))
     }
 
-    /// Has the processor fetch what the cells of a bucket ahead point at, and of the overflow bucket behind the first one of `here`.
-    /// Main buckets lie side by side, and processors fetch such by themselves.
+    /// Has the processor fetch what the cells of a bucket ahead point at, and of the overflow bucket behind the first one
+    /// of `here`. Main buckets lie side by side, and processors fetch such by themselves.
     fn prefetch<C: Cells>(&self, current: &Geometry<P>, here: &Chain<'_, P>, cells: &C) {
         let fetch = |array: &Array<P>, index, bucket: Bucket<'_, P>| {
             bucket.tophash().occupied().for_each(|i| cells.prefetch(array.slot(index, bucket, i)));

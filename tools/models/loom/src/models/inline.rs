@@ -1,7 +1,7 @@
 //! The inline layout: cells of several words, which readers copy under a counter (C8).
 //!
-//! Keys have 8 bytes and so have elems, or 16 in a *wide* one, whose words say the same. Where a reader may wait for the counter it
-//! is the only one: of two that wait in turns loom finds no end.
+//! Keys have 8 bytes and so have elems, or 16 in a *wide* one, whose words say the same. Where a reader may wait for the
+//! counter it is the only one: of two that wait in turns loom finds no end.
 
 use super::rig::Reader;
 use super::table::{TWIN, beside, evacuate, evacuate_walk, holds, publish, reinsert, replace, twin};
