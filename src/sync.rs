@@ -3,6 +3,7 @@
 
 pub(crate) use std::hint::spin_loop;
 pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock};
+pub(crate) use std::thread::yield_now;
 pub(crate) use std::thread_local;
 
 pub(crate) mod atomic {

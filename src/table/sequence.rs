@@ -13,10 +13,13 @@ use std::ops::Range;
 
 use crate::format::bucket::{CELLS, Shape};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::spin_loop;
+use crate::sync::{spin_loop, yield_now};
 
 /// How many counters an array has. A writer that is interrupted within a bracket holds up readers of one bucket in so many.
 const STRIPES: usize = 64;
+
+/// A reader that waits gives its core away each time that it has looked so often.
+const TURNS_TO_A_YIELD: u32 = 64;
 
 /// The counters of an array; each stands for all buckets whose numbers differ by a multiple of [`STRIPES`].
 pub struct Sequences([Sequence; STRIPES]);
@@ -56,6 +59,7 @@ impl Sequence {
     /// counter comes behind them.
     #[inline]
     pub fn read<T>(&self, mut loads: impl FnMut() -> T) -> T {
+        let mut turn = 0u32;
         loop {
             let before = self.0.load(Ordering::Acquire);
             if before.is_multiple_of(2) {
@@ -64,7 +68,9 @@ impl Sequence {
                     return loaded;
                 }
             }
-            spin_loop();
+            // A writer that lost its core in the middle of a cell needs one.
+            turn = turn.wrapping_add(1);
+            if turn.is_multiple_of(TURNS_TO_A_YIELD) { yield_now() } else { spin_loop() }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
+pub(crate) use loom::thread::yield_now;
 
 pub(crate) use crate::kernel as membarrier;
 

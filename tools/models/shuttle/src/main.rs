@@ -29,6 +29,7 @@ mod table;
 /// What the table takes from `std`.
 mod sync {
     pub(crate) use shuttle::hint::spin_loop;
+    pub(crate) use shuttle::thread::yield_now;
     pub(crate) use std::sync::OnceLock;
 
     pub(crate) mod atomic {
