@@ -7,7 +7,6 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::error::{Error, Result};
-use crate::format::header::LogPosition;
 use crate::format::record::{Frame, Kind, Salt};
 use crate::format::schema::Layout;
 use crate::format::segment::FIRST_RECORD;
@@ -15,7 +14,7 @@ use crate::map::bytes::{self, Entries};
 use crate::store::Store;
 use crate::upkeep::scan::{Found, LogBytes, Scan};
 
-use super::cells::CheckpointCells;
+use super::cells::{CheckpointCells, Covered};
 use super::report::{Damage, DamagedKey, Salvaged};
 use super::segments::Life;
 use super::source::Source;
@@ -25,8 +24,8 @@ type KeyPrint = u128;
 
 pub(super) struct Work<'a> {
     new: &'a Store,
-    /// The damaged file, if it opens.
     layout: Layout,
+    /// The damaged file, if it opens.
     table: Option<Store>,
     /// In the inline layout, where there is no table: the cells of the last checkpoint.
     cells: Option<CheckpointCells>,
@@ -93,7 +92,7 @@ impl<'a> Work<'a> {
     /// Takes every life of the log, newest first.
     pub(super) fn run(mut self, log: &[Life], mut progress: impl FnMut(u64)) -> Result<Salvaged> {
         // What a checkpoint covers, its cells know best.
-        let covered = self.cells.as_ref().map(CheckpointCells::log);
+        let covered = self.cells.as_ref().map(CheckpointCells::covered);
         let cleared = self.lives(log, covered, &mut progress)?;
         if !cleared {
             self.entries_of_table()?;
@@ -106,20 +105,23 @@ impl<'a> Work<'a> {
         Ok(self.report)
     }
 
-    /// Takes the lives from the newest to the one in which `covered` is, if any; whether the table was cleared there.
+    /// Takes the lives from the newest on, back to what is covered; whether the table was cleared there.
     fn lives(
         &mut self,
         log: &[Life],
-        covered: Option<LogPosition>,
+        covered: Option<Covered>,
         progress: &mut impl FnMut(u64),
     ) -> Result<bool> {
         for life in log {
+            if covered.is_some_and(|covered| life.sequence < covered.sequence) {
+                break;
+            }
             self.behind_damage |= life.gap_behind;
-            let here = covered.filter(|covered| covered.segment == life.offset);
+            let here = covered.filter(|covered| life.sequence == covered.sequence);
             let cleared = self.life(life, here.map_or(life.offset + FIRST_RECORD, |covered| covered.end))?;
             progress(life.limit.min(self.source.length()).saturating_sub(life.offset));
-            if cleared || here.is_some() {
-                return Ok(cleared);
+            if cleared {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -250,15 +252,8 @@ impl<'a> Work<'a> {
         let Some(table) = self.table.take() else { return Ok(()) };
         let mut entries = Entries::new(&table, self.layout);
         while let Some(entry) = entries.next_with(|key, elem| Ok((key.to_vec(), elem.to_vec()))) {
-            match entry {
-                Ok((key, elem)) if !self.contains(&key)? => {
-                    self.insert(&key, &elem)?;
-                    self.report.confirmed += 1;
-                }
-                Ok(_) => {}
-                Err(Error::Corrupt { what, offset, .. }) => self.damage(what, offset, 0),
-                Err(error) => return Err(error),
-            }
+            let taken = self.cell(entry.as_ref().map(|(key, elem)| (&key[..], &elem[..])))?;
+            self.report.confirmed += u64::from(taken);
         }
         Ok(())
     }
@@ -266,22 +261,23 @@ impl<'a> Work<'a> {
     /// The same where there is no table: what the log has is newer, be it a value or a removal.
     fn entries_of_checkpoint(&mut self) -> Result<()> {
         let Some(cells) = self.cells.take() else { return Ok(()) };
-        cells.each(|entry| match entry {
-            Ok((key, _)) if self.contains(key)? || self.gone.contains(&self.print(key)) => Ok(()),
-            Ok((key, elem)) => {
-                self.report.doubtful += u64::from(self.behind_damage);
-                self.insert(key, elem)
-            }
-            Err(Error::Corrupt { what, offset, .. }) => {
-                self.damage(what, offset, 0);
-                Ok(())
-            }
-            Err(Error::Io { .. }) => {
-                self.damage("bucket array", 0, 0);
-                Ok(())
-            }
-            Err(error) => Err(error),
+        cells.each(|entry| {
+            let taken = self.cell(entry)?;
+            self.report.doubtful += u64::from(taken && self.behind_damage);
+            Ok(())
         })
+    }
+
+    /// Takes an entry of a cell, unless the log decided about its key; whether it did.
+    fn cell(&mut self, entry: Result<(&[u8], &[u8]), &Error>) -> Result<bool> {
+        match entry {
+            Ok((key, _)) if self.contains(key)? || self.gone.contains(&self.print(key)) => return Ok(false),
+            Ok((key, elem)) => return self.insert(key, elem).map(|()| true),
+            Err(Error::Corrupt { what, offset, .. }) => self.damage(what, *offset, 0),
+            // A page that can't be read.
+            Err(_) => self.damage("bucket array", 0, 0),
+        }
+        Ok(false)
     }
 
     /// Whether cells can hold such a key, and such a value.

@@ -4,11 +4,10 @@
 //! as it does in the record layout, but that the cell gets what the record says instead of the record's place. So a record
 //! is needed for a replay alone: none is live, and the segments behind a checkpoint are free, as if they had been emptied.
 
-use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::MutexGuard;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::file::epoch::Pin;
 use crate::file::log::writer::Purpose;
 use crate::file::pages::IndexPages;
@@ -19,7 +18,8 @@ use crate::mutants::{Mutant, kept};
 use crate::store::Store;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::growth::GrowthRecord;
-use crate::table::{InlineCells, InlineKey, InlinePut, Slot, Spot, Trigger, Walk};
+use crate::store::iter::PinnedWalk;
+use crate::table::{InlineCells, InlineKey, InlinePut, Slot, Spot, Trigger};
 use crate::table::{lookup, peek, prefetch};
 
 /// What becomes of an entry that was looked at under the writer lock.
@@ -76,7 +76,7 @@ impl Store {
 
     /// Every entry, as [`Store::iter`] yields them.
     pub(crate) fn inline_iter(&self) -> InlineIter<'_> {
-        InlineIter::new(self.core())
+        InlineIter(PinnedWalk::new(self.core()))
     }
 }
 
@@ -217,30 +217,9 @@ impl Held<'_, '_> {
 }
 
 /// Every entry of a store of the inline layout.
-pub(crate) struct InlineIter<'s> {
-    core: &'s Core,
-    state: State<'s>,
-}
+pub(crate) struct InlineIter<'s>(PinnedWalk<'s>);
 
-enum State<'s> {
-    /// The walk goes before the pin: what it holds on to is not a reader's to free (C14).
-    Walking(Box<Walk<IndexPages>>, Pin<'s>),
-    /// The handle belongs to another process.
-    Failed(Error),
-    Ended,
-}
-
-impl<'s> InlineIter<'s> {
-    fn new(core: &'s Core) -> Self {
-        // A hash of nothing under a key that differs each time: random enough to begin somewhere else.
-        let start = RandomState::new().hash_one(());
-        let state = match core.pin() {
-            Ok(pin) => State::Walking(Box::new(Walk::new(core.published(&pin), start)), pin),
-            Err(error) => State::Failed(error),
-        };
-        InlineIter { core, state }
-    }
-
+impl InlineIter<'_> {
     /// Copies the next entry to `key` and `elem`; `None` at the end.
     #[inline]
     pub(crate) fn next(&mut self, key: &mut [u8], elem: &mut [u8]) -> Option<Result<()>> {
@@ -253,13 +232,11 @@ impl<'s> InlineIter<'s> {
     }
 
     fn next_of<const BYTES: usize>(&mut self, key: &mut [u8], elem: &mut [u8]) -> Option<Result<()>> {
-        let State::Walking(walk, pin) = &mut self.state else {
-            return match std::mem::replace(&mut self.state, State::Ended) {
-                State::Failed(error) => Some(Err(error)),
-                _ => None,
-            };
+        let (core, walk, pin) = match self.0.parts()? {
+            Ok(parts) => parts,
+            Err(error) => return Some(Err(error)),
         };
-        let (core, cells) = (self.core, self.core.inline_cells().of_at_most::<BYTES>());
+        let cells = core.inline_cells().of_at_most::<BYTES>();
         let entry = match walk.peek(core.published(pin), &cells) {
             Some(entry) => entry,
             None => match walk.next(|| core.published(pin), &cells)? {

@@ -15,7 +15,10 @@ use crate::upkeep::records::PinnedRecords;
 /// Every entry of a store; see [`Store::iter`](crate::Store::iter).
 ///
 /// An error is yielded once, and the iteration goes on behind it.
-pub struct Iter<'s> {
+pub struct Iter<'s>(PinnedWalk<'s>);
+
+/// A walk under a pin of its own.
+pub(super) struct PinnedWalk<'s> {
     core: &'s Core,
     state: State<'s>,
 }
@@ -28,7 +31,7 @@ enum State<'s> {
     Ended,
 }
 
-impl<'s> Iter<'s> {
+impl<'s> PinnedWalk<'s> {
     pub(super) fn new(core: &'s Core) -> Self {
         // A hash of nothing under a key that differs each time: random enough to begin somewhere else.
         let start = RandomState::new().hash_one(());
@@ -39,7 +42,25 @@ impl<'s> Iter<'s> {
             }
             Err(error) => State::Failed(error),
         };
-        Iter { core, state }
+        PinnedWalk { core, state }
+    }
+
+    /// The store, the walk and the pin; the error that there is in their place is given once.
+    #[inline]
+    pub(super) fn parts(&mut self) -> Option<Result<(&'s Core, &mut Walk<IndexPages>, &Pin<'s>)>> {
+        match &mut self.state {
+            State::Walking(walk, pin) => Some(Ok((self.core, walk, pin))),
+            over => match std::mem::replace(over, State::Ended) {
+                State::Failed(error) => Some(Err(error)),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl<'s> Iter<'s> {
+    pub(super) fn new(core: &'s Core) -> Self {
+        Iter(PinnedWalk::new(core))
     }
 }
 
@@ -47,13 +68,10 @@ impl<'s> Iterator for Iter<'s> {
     type Item = Result<(Value<'s>, Value<'s>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let State::Walking(walk, pin) = &mut self.state else {
-            return match std::mem::replace(&mut self.state, State::Ended) {
-                State::Failed(error) => Some(Err(error)),
-                _ => None,
-            };
-        };
-        next_entry(walk, || self.core.published(pin), &self.core.records(pin), pin)
+        match self.0.parts()? {
+            Ok((core, walk, pin)) => next_entry(walk, || core.published(pin), &core.records(pin), pin),
+            Err(error) => Some(Err(error)),
+        }
     }
 }
 
