@@ -417,11 +417,13 @@ impl Store {
         Ok(self.core().log.segments(&self.core().pin()?))
     }
 
+    #[inline]
     fn core(&self) -> &Core {
         &self.handle.core
     }
 
     /// Runs a write and what is due after it.
+    #[inline]
     fn write<'s, T>(&'s self, write: impl FnOnce(&'s Core) -> Result<T>) -> Result<T> {
         let done = write(&self.handle.core)?;
         match &self.handle.background {

@@ -92,11 +92,13 @@ pub struct Hash(pub u64);
 
 impl Hash {
     /// The bucket that the key belongs to in an array of 2^b buckets.
+    #[inline]
     pub fn bucket(self, b: u8) -> u64 {
         self.0 & ((1 << b) - 1)
     }
 
     /// The byte that stands for the key in its bucket; never a state.
+    #[inline]
     pub fn tophash(self) -> Tophash {
         let top = (self.0 >> 56) as u8;
         Tophash(if top < Tophash::MIN.0 { top + Tophash::MIN.0 } else { top })
@@ -122,6 +124,7 @@ impl Tophash {
     pub const MIN: Tophash = Tophash(5);
 
     /// Whether the cell holds no entry in a bucket that is not evacuated.
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.0 <= Self::EMPTY_ONE.0
     }
@@ -132,6 +135,7 @@ impl Tophash {
     }
 
     /// Whether the cell holds an entry that has not moved.
+    #[inline]
     pub fn is_filled(self) -> bool {
         self.0 >= Self::MIN.0
     }
@@ -159,16 +163,19 @@ pub struct TophashWord(pub u64);
 
 impl TophashWord {
     /// All eight cells in the same state.
+    #[inline]
     pub fn splat(tophash: Tophash) -> Self {
         TophashWord(u64::from(tophash.0) * LOW_BITS)
     }
 
     /// The tophash of one cell.
+    #[inline]
     pub fn get(self, cell: usize) -> Tophash {
         Tophash((self.0 >> (cell * 8)) as u8)
     }
 
     /// The same word with one cell changed.
+    #[inline]
     #[must_use]
     pub fn with(self, cell: usize, tophash: Tophash) -> Self {
         let shift = cell * 8;
@@ -176,21 +183,32 @@ impl TophashWord {
     }
 
     /// The cells whose tophash is this one; all eight are compared at once.
+    #[inline]
     pub fn matching(self, tophash: Tophash) -> CellSet {
         let differences = self.0 ^ Self::splat(tophash).0;
         // Exact zero-byte detection: no carry leaves its byte, so there are no false matches.
         CellSet(!(((differences & SEVEN_BITS) + SEVEN_BITS) | differences | SEVEN_BITS))
     }
 
+    /// The cells whose tophash is this one or larger, for one of at most 127; all eight are compared at once.
+    #[inline]
+    fn at_least(self, least: Tophash) -> CellSet {
+        debug_assert!(least.0 > 0 && least.0 < 0x80);
+        // Seven bits and 127 at most: no carry leaves its byte.
+        let carries = (self.0 & SEVEN_BITS) + u64::from(0x80 - least.0) * LOW_BITS;
+        CellSet((carries | self.0) & !SEVEN_BITS)
+    }
+
     /// The cells that hold no entry (`EMPTY_REST` or `EMPTY_ONE`).
+    #[inline]
     pub fn empty(self) -> CellSet {
-        let without_lowest_bit = TophashWord(self.0 & !LOW_BITS);
-        without_lowest_bit.matching(Tophash::EMPTY_REST)
+        CellSet(!self.occupied().0 & !SEVEN_BITS)
     }
 
     /// The cells that hold an entry, or a mark that tells where it went.
+    #[inline]
     pub fn occupied(self) -> CellSet {
-        CellSet(!self.empty().0 & !SEVEN_BITS)
+        self.at_least(Tophash::EVACUATED_X)
     }
 
     /// The word of a bucket whose first cell is this one's `cell`, and whose last is the one before it.
@@ -200,25 +218,28 @@ impl TophashWord {
     }
 
     /// The cells that hold an entry of this array.
+    #[inline]
     pub fn filled(self) -> CellSet {
-        let mut set = 0;
-        for cell in 0..CELLS {
-            if self.get(cell).is_filled() {
-                set |= 0x80 << (cell * 8);
-            }
-        }
-        CellSet(set)
+        self.at_least(Tophash::MIN)
     }
 
     /// Whether any cell bears one of the three evacuation marks (C4).
+    #[inline]
     pub fn any_evacuated(self) -> bool {
-        // A mark is 2, 3 or 4: five high bits zero, and the byte is neither 0 or 1 nor 5, 6 or 7.
-        let two_or_three = TophashWord(self.0 & !LOW_BITS).matching(Tophash::EVACUATED_X);
-        let four = self.matching(Tophash::EVACUATED_EMPTY);
-        two_or_three.0 | four.0 != 0
+        self.occupied() != self.filled()
+    }
+
+    /// The marks of a bucket that is evacuated: entries in `to_y` have gone to the second half of the new array.
+    #[must_use]
+    pub fn evacuated(self, to_y: CellSet) -> Self {
+        const { assert!(Tophash::EVACUATED_X.0 + 2 == Tophash::EVACUATED_EMPTY.0) };
+        const { assert!(Tophash::EVACUATED_X.0 + 1 == Tophash::EVACUATED_Y.0) };
+        let (filled, to_y) = (self.filled().0 >> 7, (to_y.0 & self.filled().0) >> 7);
+        TophashWord(Self::splat(Tophash::EVACUATED_EMPTY).0 - 2 * filled + to_y)
     }
 
     /// Whether the walk of a chain can end here: some cell says that nothing lies behind it.
+    #[inline]
     pub fn ends_chain(self) -> bool {
         !self.matching(Tophash::EMPTY_REST).is_empty()
     }
@@ -231,16 +252,30 @@ impl fmt::Debug for TophashWord {
 }
 
 /// Some of a bucket's cells; iterates from the lowest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CellSet(u64);
 
 impl CellSet {
+    /// Adds a cell if `belongs`.
+    #[inline]
+    pub fn add_if(&mut self, cell: usize, belongs: bool) {
+        self.0 |= u64::from(belongs) << (cell * 8 + 7);
+    }
+
+    /// Whether the cell is among them.
+    #[inline]
+    pub fn contains(self, cell: usize) -> bool {
+        self.0 >> (cell * 8 + 7) & 1 == 1
+    }
+
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// Those from `cell` on.
+    #[inline]
     #[must_use]
     pub fn from(self, cell: usize) -> Self {
         debug_assert!(cell <= CELLS);
@@ -248,6 +283,7 @@ impl CellSet {
     }
 
     /// The lowest cell.
+    #[inline]
     pub fn first(self) -> Option<usize> {
         (self.0 != 0).then(|| self.0.trailing_zeros() as usize / 8)
     }
@@ -256,6 +292,7 @@ impl CellSet {
 impl Iterator for CellSet {
     type Item = usize;
 
+    #[inline]
     fn next(&mut self) -> Option<usize> {
         let cell = self.first()?;
         self.0 &= self.0 - 1;
@@ -280,11 +317,13 @@ impl Position {
     pub const END_OFFSET: u64 = 8 << Self::BITS;
 
     /// The position of a record at this file offset; `None` when it is not a multiple of 8 or beyond 8 TiB.
+    #[inline]
     pub fn from_offset(offset: u64) -> Option<Self> {
         (offset.is_multiple_of(8) && offset < Self::END_OFFSET).then_some(Position(offset / 8))
     }
 
     /// The record's offset in the file, in bytes.
+    #[inline]
     pub fn offset(self) -> u64 {
         self.0 * 8
     }
@@ -302,21 +341,25 @@ impl Cell {
     const HASH_MASK: u64 = (1 << Self::HASH_BITS) - 1;
 
     /// The cell of a key with this hash whose record lies at `position`.
+    #[inline]
     pub fn new(position: Position, hash: Hash) -> Self {
         Cell(position.0 << Self::HASH_BITS | hash.0 & Self::HASH_MASK)
     }
 
     /// Where the record lies.
+    #[inline]
     pub fn position(self) -> Position {
         Position(self.0 >> Self::HASH_BITS)
     }
 
     /// The low 24 bits of the key's hash.
+    #[inline]
     pub fn hash_low(self) -> u64 {
         self.0 & Self::HASH_MASK
     }
 
     /// Whether a key with this hash can be the cell's; wrong once in 2^24 at most.
+    #[inline]
     pub fn may_be(self, hash: Hash) -> bool {
         (self.0 ^ hash.0) & Self::HASH_MASK == 0
     }
@@ -367,6 +410,15 @@ mod tests {
                     assert!((0..CELLS).all(|i| word.rotated_to(cell).get(i) == word.get((cell + i) % CELLS)));
                     assert_eq!(word.any_evacuated(), !which(&Tophash::is_evacuated).is_empty());
                     assert_eq!(word.ends_chain(), bytes.contains(&0));
+                    let mut to_y = CellSet::default();
+                    to_y.add_if(cell, true);
+                    assert!((0..CELLS).all(|i| to_y.contains(i) == (i == cell)));
+                    let mark = |i: usize| match word.get(i).is_filled() {
+                        true if i == cell => Tophash::EVACUATED_Y,
+                        true => Tophash::EVACUATED_X,
+                        false => Tophash::EVACUATED_EMPTY,
+                    };
+                    assert!((0..CELLS).all(|i| word.evacuated(to_y).get(i) == mark(i)));
                     assert_eq!(word.get(cell), Tophash(b));
                 }
             }

@@ -189,6 +189,7 @@ pub struct Frame {
 
 impl Frame {
     /// The frame that a record with these parts gets.
+    #[inline]
     pub fn new(kind: Kind, key_len: usize, value_len: usize) -> Result<Frame> {
         let too_large = |what, len: usize, limit| Error::TooLarge { what, len: len as u64, limit };
         if key_len as u64 > MAX_KEY_BYTES {

@@ -26,9 +26,16 @@ impl Background {
         Ok(Background { durability, preparation })
     }
 
-    /// Has the threads look for work that a write has made.
+    /// Has the threads look for work that a write has made, where the write says that it may have.
     #[inline]
     pub(super) fn wake(&self, core: &Core) {
+        if core.has_looked() {
+            self.wake_who_is_wanted(core);
+        }
+    }
+
+    #[cold]
+    fn wake_who_is_wanted(&self, core: &Core) {
         if core.preparation_is_due() {
             self.preparation.wake();
         }

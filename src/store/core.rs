@@ -110,6 +110,10 @@ pub(super) struct Files {
     pub(super) last_sync: Mutex<Instant>,
     /// The log would like space to be prepared; a hint from the writer to the background thread.
     pub(super) wants_space: AtomicBool,
+    /// Bytes appended at which a write looks again at what the background threads should do; behind the writer lock.
+    pub(super) look_at: AtomicU64,
+    /// A write has looked, and nobody has woken the threads since. Relaxed: a hint.
+    pub(super) looked: AtomicBool,
     /// Emptied segments wait for a checkpoint with so much space that one is due; a hint from the writer.
     pub(super) space_waits: AtomicBool,
     /// Checkpoints that were due and failed.
@@ -174,6 +178,8 @@ impl Core {
                     group: Group::new(),
                     last_sync: Mutex::new(Instant::now()),
                     wants_space: AtomicBool::new(false),
+                    look_at: AtomicU64::new(0),
+                    looked: AtomicBool::new(false),
                     space_waits: AtomicBool::new(false),
                     failed_checkpoints: AtomicU64::new(0),
                     retry_at: AtomicU64::new(0),
@@ -286,6 +292,7 @@ impl Core {
     }
 
     /// The parts that write.
+    #[inline]
     pub(super) fn files(&self) -> Result<&Files> {
         match &*self.files {
             Some(files) => Ok(files),
@@ -294,6 +301,7 @@ impl Core {
     }
 
     /// A write that panicked may have left the table half changed; nobody writes after it. Reopening recovers.
+    #[inline]
     pub(super) fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>> {
         self.check_outside()?;
         self.writer.lock().map_err(|_| Error::Poisoned)
@@ -317,6 +325,7 @@ impl Drop for Core {
 
 impl Writer {
     /// The log's end; only a store that writes has one.
+    #[inline]
     pub(super) fn log(&mut self) -> Result<&mut LogWriter> {
         match &mut self.log {
             Some(log) => Ok(log),

@@ -13,6 +13,7 @@ use crate::table::{Cells, Growth, Name, Plan, Spot, Trigger};
 pub(super) struct GrowthRecord(Option<(Frame, [u8; GROW_VALUE_BYTES])>);
 
 impl GrowthRecord {
+    #[inline]
     pub(super) fn of(growth: Option<Growth>) -> Result<Self> {
         let Some(growth) = growth else { return Ok(GrowthRecord(None)) };
         let word = match growth {
@@ -24,6 +25,7 @@ impl GrowthRecord {
     }
 
     /// Bytes of the log that it needs before the change's own record.
+    #[inline]
     pub(super) fn bytes(&self) -> u64 {
         match &self.0 {
             Some((frame, _)) if kept(Mutant::RoomForGrowthRecord) => frame.bytes(),
@@ -32,6 +34,7 @@ impl GrowthRecord {
     }
 
     /// Appends it, room for it having been secured.
+    #[inline]
     pub(super) fn append(&self, log: &mut LogWriter) {
         if let Some((frame, value)) = &self.0 {
             log.append(frame, &[], value);

@@ -20,7 +20,7 @@ use crate::store::core::{Core, Files, Writer};
 use crate::store::growth::GrowthRecord;
 use crate::store::iter::PinnedWalk;
 use crate::table::{InlineCells, InlineKey, InlinePut, Slot, Spot, Trigger};
-use crate::table::{lookup, peek, prefetch};
+use crate::table::{lookup, peek, prefetch_to_change};
 
 /// What becomes of an entry that was looked at under the writer lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +120,7 @@ impl Core {
         Ok(lookup(|| self.published(pin), hash, copy)?.is_some())
     }
 
+    #[inline]
     fn inline_insert(&self, key: &[u8], elem: &[u8], old: &mut [u8]) -> Result<bool> {
         let held = self.hold_inline(key, old, Purpose::Add)?;
         let existed = held.spot.is_taken();
@@ -127,6 +128,7 @@ impl Core {
         Ok(existed)
     }
 
+    #[inline]
     fn inline_remove(&self, key: &[u8], old: &mut [u8]) -> Result<bool> {
         let held = self.hold_inline(key, old, Purpose::Free)?;
         // An absent key appends nothing and so must move nothing (D15).
@@ -169,7 +171,7 @@ impl Core {
     ) -> Result<Held<'k, 'p>> {
         let hash = self.hasher.hash(key);
         // Under way while the lock is taken, which would hold back a load.
-        prefetch(self.published(&self.pin()?), hash);
+        prefetch_to_change(self.published(&self.pin()?), hash);
         let files = self.ready_to_write(purpose)?;
         let writer = self.lock_writer()?;
         let spot = writer.table.locate_inline(hash, key, elem)?;
@@ -199,6 +201,7 @@ impl Held<'_, '_> {
     }
 
     /// Removes the key, which is there.
+    #[inline]
     fn remove(self) -> Result<()> {
         let Held { core, files, mut writer, key, hash, spot } = self;
         let frame = Frame::new(Kind::Remove, key.len(), 0)?;

@@ -15,7 +15,7 @@ use crate::store::core::{Core, Files, Writer};
 use crate::store::iter::Keys;
 use crate::store::value::Value;
 use crate::store::write::{Located, previous};
-use crate::table::{Spot, prefetch};
+use crate::table::{Spot, prefetch_to_change};
 
 /// What becomes of a key's value.
 pub(crate) enum Step<B> {
@@ -219,7 +219,7 @@ struct Held<'k, 'p> {
 impl Core {
     fn hold<'k, 'p>(&'p self, pin: &'p Pin<'p>, key: &'k [u8], purpose: Purpose) -> Result<Held<'k, 'p>> {
         let hash = self.hasher.hash(key);
-        prefetch(self.published(pin), hash);
+        prefetch_to_change(self.published(pin), hash);
         let files = self.ready_to_write(purpose)?;
         let writer = self.lock_writer()?;
         let (spot, record) = writer.table.locate(&self.records(pin), hash, key)?;

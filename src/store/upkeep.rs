@@ -20,6 +20,17 @@ const CHECKPOINT_BYTES: u64 = 16 << 20;
 const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
 
 impl Core {
+    /// Whether a write has looked at what the background threads should do, since the last time.
+    #[inline]
+    pub(super) fn has_looked(&self) -> bool {
+        let Some(files) = &*self.files else { return false };
+        let looked = files.looked.load(Ordering::Relaxed);
+        if looked {
+            files.looked.store(false, Ordering::Relaxed);
+        }
+        looked
+    }
+
     /// Whether log space should be prepared.
     #[inline]
     pub(super) fn preparation_is_due(&self) -> bool {

@@ -17,7 +17,11 @@ use crate::options::Durability;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::growth::GrowthRecord;
 use crate::store::value::Value;
-use crate::table::{Spot, Trigger, prefetch};
+use crate::table::{Spot, Trigger, prefetch_to_change};
+
+/// Bytes of log between two looks at what the background threads should do: little beside a window of the log, and much beside
+/// a small record.
+const LOOK_BYTES: u64 = 4 << 10;
 
 /// A key, and where it is; good while the writer lock is held.
 #[derive(Clone, Copy)]
@@ -32,7 +36,7 @@ impl Core {
         let pin = self.pin()?;
         let hash = self.hasher.hash(key);
         // Under way while the lock is taken, which would hold back a load.
-        prefetch(self.published(&pin), hash);
+        prefetch_to_change(self.published(&pin), hash);
         let files = self.ready_to_write(Purpose::Add)?;
         let writer = self.lock_writer()?;
         let (spot, record) = writer.table.locate(&self.records(&pin), hash, key)?;
@@ -89,7 +93,7 @@ impl Core {
         look: impl FnOnce(&RecordRef<'p>) -> Result<T>,
     ) -> Result<Option<T>> {
         let hash = self.hasher.hash(key);
-        prefetch(self.published(pin), hash);
+        prefetch_to_change(self.published(pin), hash);
         let files = self.ready_to_write(Purpose::Free)?;
         let writer = self.lock_writer()?;
         // An absent key appends nothing and so must move nothing (D15).
@@ -169,11 +173,14 @@ impl Core {
     }
 
     /// What every write begins with. A forked child is refused before it touches a lock or a header (C15).
+    #[inline]
     pub(super) fn ready_to_write(&self, purpose: Purpose) -> Result<&Files> {
         self.process.check()?;
         let files = self.files()?;
         files.syncer.check()?;
-        self.begin_session(files)?;
+        if !files.session.load(Ordering::Acquire) {
+            self.begin_session(files)?;
+        }
         // What frees something goes on where a checkpoint can't be had (D9).
         let waits = purpose == Purpose::Add && kept(Mutant::DirtyLimit);
         if waits && self.arrays.pager().dirty_bytes() > self.arrays.pager().limit_bytes() {
@@ -189,13 +196,12 @@ impl Core {
     }
 
     /// What every write ends with: the count, the lock, and the wait for a sync.
+    #[inline]
     pub(super) fn finish_change(&self, files: &Files, writer: MutexGuard<'_, Writer>) -> Result<()> {
         self.set_count(writer.table.counters().count);
         let appended = files.appended.load(Ordering::Acquire);
-        let wants_space = writer.log.as_ref().is_some_and(LogWriter::wants_space)
-            || self.array_wanted(&writer.table).is_some();
-        if wants_space != files.wants_space.load(Ordering::Relaxed) {
-            files.wants_space.store(wants_space, Ordering::Relaxed);
+        if appended >= files.look_at.load(Ordering::Relaxed) {
+            self.look_ahead(files, &writer, appended);
         }
         drop(writer);
         match self.options.durability {
@@ -205,12 +211,21 @@ impl Core {
         }
     }
 
+    /// Looks at what the background threads should do: every few writes, and behind each where there are none.
+    #[cold]
+    fn look_ahead(&self, files: &Files, writer: &Writer, appended: u64) {
+        let every = if self.options.background { LOOK_BYTES } else { 0 };
+        files.look_at.store(appended + every, Ordering::Relaxed);
+        let wants_space = writer.log.as_ref().is_some_and(LogWriter::wants_space)
+            || self.array_wanted(&writer.table).is_some();
+        files.wants_space.store(wants_space, Ordering::Relaxed);
+        files.looked.store(true, Ordering::Relaxed);
+    }
+
     /// Raises the epoch and says in the header that somebody writes, before the first append (D1). The order of the
     /// locks is: turn to sync, then writer.
+    #[cold]
     pub(super) fn begin_session(&self, files: &Files) -> Result<()> {
-        if files.session.load(Ordering::Acquire) {
-            return Ok(());
-        }
         let turn = files.syncer.turn();
         let mut writer = self.lock_writer()?;
         if files.session.load(Ordering::Acquire) {

@@ -104,7 +104,7 @@ impl<P: Pages> Table<P> {
         let near = is_filled(12) && b < super::MAX_B && !self.growing();
         near.then(|| NextArray {
             bytes: Array::<P>::main_bytes(self.geometry.array.shape(), b + 1),
-            imminent: is_filled(15),
+            imminent: is_filled(14),
         })
     }
 

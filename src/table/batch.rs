@@ -83,15 +83,11 @@ impl<P: Pages> Table<P> {
 
     /// Carries out an evacuation.
     pub fn evacuate_planned<H: Host<Pages = P>>(&mut self, host: &H, plan: EvacuationPlan) {
-        let geometry = std::sync::Arc::clone(&self.geometry);
-        let Some(old) = &geometry.old else {
-            return debug_assert!(false, "evacuations are planned for a growth alone");
-        };
         for evacuation in &plan.evacuations {
             // There is no key whose hash could be the coin's; the bucket's number does as well.
-            self.evacuate(old, evacuation, Hash(evacuation.unit));
+            self.evacuate(evacuation, Hash(evacuation.unit));
         }
-        self.move_mark(host, old, plan.nevacuate);
+        self.move_mark(host, plan.nevacuate);
     }
 
     /// [`Table::locate`] for a key whose old bucket is evacuated, if it ever had one: what is found stays where it is while

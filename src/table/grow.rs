@@ -10,7 +10,7 @@ use super::array::{Array, Bucket, BucketIndex, Chain};
 use super::assign::{Table, prepared, secured};
 use super::counters::Counters;
 use super::geometry::{Geometry, Growth, Host, Old};
-use super::plan::{Evacuation, Plan, Start};
+use super::plan::{Evacuation, GrowWork, Plan, Start};
 use super::slot::Slot;
 
 /// A clear that has been prepared: the fresh array.
@@ -64,26 +64,28 @@ impl<P: Pages> Table<P> {
     }
 
     /// What puts and removes have in common: the start of a growth where one is planned, and the grow work.
+    #[inline]
     pub(super) fn begin<H: Host<Pages = P>, N>(&mut self, host: &H, plan: Plan<P, N>, hash: Hash) {
-        debug_assert_eq!(plan.made_for, self.counters, "nothing may change between the two phases");
+        #[cfg(debug_assertions)]
+        assert_eq!(plan.made_for, self.counters, "nothing may change between the two phases");
         if let Some(start) = plan.start {
             self.start_growth(host, start);
         }
-        let Some(work) = plan.work else { return };
-        let geometry = Arc::clone(&self.geometry);
-        let Some(old) = &geometry.old else {
-            return debug_assert!(false, "grow work is planned for a growth alone");
-        };
-        for evacuation in work.evacuations.iter().flatten() {
-            self.evacuate(old, evacuation, hash);
+        if let Some(work) = plan.work {
+            self.grow(host, &work, hash);
         }
-        self.move_mark(host, old, work.nevacuate);
+    }
+
+    /// The grow work.
+    fn grow<H: Host<Pages = P>>(&mut self, host: &H, work: &GrowWork, hash: Hash) {
+        work.evacuations.iter().flatten().for_each(|evacuation| self.evacuate(evacuation, hash));
+        self.move_mark(host, work.nevacuate);
     }
 
     /// The evacuation mark, and with it the end of the growth.
-    pub(super) fn move_mark<H: Host<Pages = P>>(&mut self, host: &H, old: &Old<P>, nevacuate: u64) {
+    pub(super) fn move_mark<H: Host<Pages = P>>(&mut self, host: &H, nevacuate: u64) {
         self.counters.nevacuate = nevacuate;
-        if nevacuate == old.units() {
+        if self.geometry.old.as_ref().is_some_and(|old| nevacuate == old.units()) {
             self.end_growth(host);
         }
     }
@@ -111,9 +113,10 @@ impl<P: Pages> Table<P> {
     /// Copies the entries of an old chain to the new array, in order, then marks the chain (C4). The two chains of a pair
     /// go one behind the other, and are marked when both are there: whoever meets a mark in either finds all that was in
     /// it in the new array, and who meets none yet in the other finds that one as it was.
-    pub(super) fn evacuate(&mut self, old: &Old<P>, evacuation: &Evacuation, hash: Hash) {
-        let geometry = Arc::clone(&self.geometry);
-        let array = &*geometry.array;
+    pub(super) fn evacuate(&mut self, evacuation: &Evacuation, hash: Hash) {
+        let Geometry { array, old: Some(old), .. } = &*self.geometry else {
+            return debug_assert!(false, "grow work is planned for a growth alone");
+        };
         let y_bucket = match old.growth {
             Growth::Double => evacuation.unit + old.array.buckets(),
             Growth::SameSize | Growth::Shrink => evacuation.unit,
@@ -121,40 +124,19 @@ impl<P: Pages> Table<P> {
         let mut x = Destination::new(array, evacuation.unit);
         let mut y = Destination::new(array, y_bucket);
         each_bucket(old, evacuation, |nth, chain| {
-            let tophash = chain.bucket().tophash();
+            let (tophash, to_y) = (chain.bucket().tophash(), evacuation.to_y(nth));
             for i in tophash.filled() {
-                let slot = chain.slot(i);
-                let side = if goes_to_y(old, evacuation, nth, i, slot) { &mut y } else { &mut x };
-                side.push(&mut self.counters, hash, tophash.get(i), slot);
+                let side = if to_y.contains(i) { &mut y } else { &mut x };
+                side.push(&mut self.counters, hash, tophash.get(i), chain.slot(i));
             }
         });
         x.finish();
         y.finish();
         // Each head is marked first: a reader that meets a mark behind it finds the head marked too.
         each_bucket(old, evacuation, |nth, chain| {
-            let tophash = chain.bucket().tophash();
-            let mut marks = TophashWord::splat(Tophash::EVACUATED_EMPTY);
-            for i in tophash.filled() {
-                let to_y = goes_to_y(old, evacuation, nth, i, chain.slot(i));
-                let mark = if to_y { Tophash::EVACUATED_Y } else { Tophash::EVACUATED_X };
-                marks = marks.with(i, mark);
-            }
-            chain.bucket().set_tophash(marks);
+            let bucket = chain.bucket();
+            bucket.set_tophash(bucket.tophash().evacuated(evacuation.to_y(nth)));
         });
-    }
-}
-
-#[inline]
-fn goes_to_y<P: Pages>(
-    old: &Old<P>,
-    evacuation: &Evacuation,
-    nth: usize,
-    i: usize,
-    slot: Slot<'_, P>,
-) -> bool {
-    match old.growth {
-        Growth::Double => evacuation.goes_to_y(old.array.b(), nth, i, slot),
-        Growth::SameSize | Growth::Shrink => false,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::format::bucket::{Hash, Position};
 use crate::seam::Pages;
 
 use super::array::{Array, BucketIndex, Chain};
-use super::geometry::Geometry;
+use super::geometry::{Geometry, Growth};
 use super::slot::Slot;
 
 /// What a walk in one geometry came to.
@@ -78,6 +78,17 @@ pub fn peek<P: Pages, T>(
 #[inline]
 pub fn prefetch<P: Pages>(geometry: &Geometry<P>, hash: Hash) {
     geometry.arrays().for_each(|array| array.prefetch(hash));
+}
+
+/// [`prefetch`] for a put or a removal, which evacuates the key's old bucket first, to both halves of the new array.
+#[inline]
+pub fn prefetch_to_change<P: Pages>(geometry: &Geometry<P>, hash: Hash) {
+    prefetch(geometry, hash);
+    if let Some(old) = &geometry.old
+        && old.growth == Growth::Double
+    {
+        geometry.array.prefetch(Hash(hash.0 ^ old.array.buckets()));
+    }
 }
 
 /// Tells `each` record that a lookup of a key will compare, as far as the first bucket of its chain says; in the record layout.

@@ -105,6 +105,6 @@ pub use grow::ClearPlan;
 pub use hash::{HashKind, KeyHasher};
 pub use inspect::{BucketCells, Shape, chain, shape};
 pub use iter::Walk;
-pub use lookup::{foresee, lookup, peek, prefetch};
+pub use lookup::{foresee, lookup, peek, prefetch, prefetch_to_change};
 pub use plan::{Plan, Spot, Trigger};
 pub use slot::Slot;

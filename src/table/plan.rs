@@ -7,16 +7,16 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{CELLS, Cell, Hash, Tophash, TophashWord};
+use crate::format::bucket::{CELLS, Cell, CellSet, Hash, Tophash, TophashWord};
 use crate::mutants::{Mutant, kept};
 use crate::seam::{Arrays, Pages};
 
 use super::array::{Array, BucketIndex, Chain};
 use super::assign::Table;
 use super::cells::{Cells, Name};
+#[cfg(debug_assertions)]
 use super::counters::Counters;
 use super::geometry::{Geometry, Growth, Host, Old};
-use super::slot::Slot;
 
 /// Who decides that a growth begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +72,7 @@ pub struct Plan<P, N = Cell> {
     pub(super) work: Option<Box<GrowWork>>,
     pub(super) spot: Spot<N>,
     /// The table the plan was made for; carrying it out asserts that it is still the same.
+    #[cfg(debug_assertions)]
     pub(super) made_for: Counters,
 }
 
@@ -112,15 +113,10 @@ impl GrowWork {
 pub(super) struct Evacuation {
     pub(super) unit: u64,
     entries: u64,
-    /// Where the table doubles: for each bucket of the chain the cells that go to the second half of the new array, one bit each;
-    /// none where the cells know it themselves.
-    splits: Option<Splits>,
-}
-
-/// One byte for each bucket of a chain. Few chains have more than one, and take no memory for it.
-struct Splits {
-    first: u8,
-    others: Vec<u8>,
+    /// Which cells of each bucket, in the order of the walk, go to the second half of an array twice the size. Few chains
+    /// have more than one, and take no memory for it.
+    first_to_y: CellSet,
+    others_to_y: Vec<CellSet>,
 }
 
 impl Evacuation {
@@ -131,22 +127,12 @@ impl Evacuation {
         self.entries.saturating_sub(1) / CELLS as u64
     }
 
-    /// Whether an entry goes to the second half of an array twice the size of the old one of 2^b buckets:
-    /// cell `i` of the chain's bucket number `nth`.
+    /// The cells of the bucket number `nth` that go to the second half of an array twice the size of the old one.
     #[inline]
-    pub(super) fn goes_to_y<P: Pages>(&self, b: u8, nth: usize, i: usize, slot: Slot<'_, P>) -> bool {
-        match &self.splits {
-            Some(splits) => splits.bucket(nth) >> i & 1 == 1,
-            None => slot.cell().hash_low() >> b & 1 == 1,
-        }
-    }
-}
-
-impl Splits {
-    fn bucket(&self, nth: usize) -> u8 {
+    pub(super) fn to_y(&self, nth: usize) -> CellSet {
         match nth.checked_sub(1) {
-            None => self.first,
-            Some(other) => self.others.get(other).copied().unwrap_or(0),
+            None => self.first_to_y,
+            Some(other) => self.others_to_y.get(other).copied().unwrap_or_default(),
         }
     }
 }
@@ -163,6 +149,7 @@ impl<P: Pages> Table<P> {
     /// Prepares to put a key; `spot` is what [`locate`](Table::locate) found.
     ///
     /// A growth that is due but for which there is no space is put off, not fatal (D18).
+    #[inline]
     pub fn prepare_put<H: Host<Pages = P>, C: Cells, N: Name>(
         &mut self,
         host: &H,
@@ -171,25 +158,37 @@ impl<P: Pages> Table<P> {
         spot: Spot<N>,
         trigger: Trigger,
     ) -> Result<Plan<P, N>> {
-        let due = match (spot.existing, trigger) {
-            (None, Trigger::Live) if !self.growing() => {
-                self.load_factor.growth_due(&self.counters, self.geometry.array.b())
-            }
-            _ => None,
-        };
-        if let Some(growth) = due {
-            let start = self.reserve_growth(host, growth);
-            let spot = Spot { place: None, ..spot };
-            match start.and_then(|start| self.plan(host, cells, hash, spot, Some(start))) {
-                Err(Error::NoSpace { .. }) if kept(Mutant::GrowthPutOff) => {}
-                plan => return plan,
-            }
+        if spot.existing.is_none()
+            && trigger == Trigger::Live
+            && !self.growing()
+            && let Some(growth) = self.load_factor.growth_due(&self.counters, self.geometry.array.b())
+            && let Some(plan) = self.plan_growth(host, cells, hash, spot, growth)
+        {
+            return plan;
         }
         if spot.place.is_some() {
             // The walk that found the place has touched all that it needs, and nothing moves.
-            return Ok(Plan { start: None, work: None, spot, made_for: self.counters });
+            return Ok(self.plan_of(None, None, spot));
         }
         self.plan(host, cells, hash, spot, None)
+    }
+
+    /// A put that a growth begins with; `None` where there is no space for one.
+    #[cold]
+    fn plan_growth<H: Host<Pages = P>, C: Cells, N: Name>(
+        &self,
+        host: &H,
+        cells: &C,
+        hash: Hash,
+        spot: Spot<N>,
+        growth: Growth,
+    ) -> Option<Result<Plan<P, N>>> {
+        let start = self.reserve_growth(host, growth);
+        let spot = Spot { place: None, ..spot };
+        match start.and_then(|start| self.plan(host, cells, hash, spot, Some(start))) {
+            Err(Error::NoSpace { .. }) if kept(Mutant::GrowthPutOff) => None,
+            plan => Some(plan),
+        }
     }
 
     /// Prepares to remove the key that [`locate`](Table::locate) found. A removal that leaves less than an eighth of the
@@ -233,6 +232,7 @@ impl<P: Pages> Table<P> {
         Ok(Start { growth, geometry: Arc::new(geometry) })
     }
 
+    #[inline(never)]
     fn plan<H: Host<Pages = P>, C: Cells, N: Name>(
         &self,
         host: &H,
@@ -267,7 +267,18 @@ impl<P: Pages> Table<P> {
             None => needed += u64::from(!std::ptr::eq(holder, array) || !has_room(array, hash)?),
         }
         secure_overflow(host, array, ahead.next_overflow, needed)?;
-        Ok(Plan { start, work, spot, made_for: self.counters })
+        Ok(self.plan_of(start, work, spot))
+    }
+
+    #[inline]
+    fn plan_of<N>(&self, start: Option<Start<P>>, work: Option<Box<GrowWork>>, spot: Spot<N>) -> Plan<P, N> {
+        Plan {
+            start,
+            work,
+            spot,
+            #[cfg(debug_assertions)]
+            made_for: self.counters,
+        }
     }
 
     /// The table without a growth that is to begin.
@@ -318,15 +329,17 @@ impl<P: Pages> Table<P> {
             expect_blank(array, BucketIndex(unit + old.array.buckets()))?;
         }
         let known_bits = self.split_bits.min(C::HASH_BITS);
-        let split_by_key = old.growth == Growth::Double && u32::from(old.array.b()) >= known_bits;
-        let mut evacuation = Evacuation { unit, entries: 0, splits: None };
-        loop {
-            evacuation.entries += entries_in(&chain)?;
-            if split_by_key {
-                let cells = split(cells, &chain, old.array.b())?;
-                match &mut evacuation.splits {
-                    None => evacuation.splits = Some(Splits { first: cells, others: Vec::new() }),
-                    Some(splits) => splits.others.push(cells),
+        let by_key = u32::from(old.array.b()) >= known_bits;
+        let mut evacuation =
+            Evacuation { unit, entries: 0, first_to_y: CellSet::default(), others_to_y: Vec::new() };
+        for nth in 0.. {
+            let filled = filled_cells(&chain)?;
+            evacuation.entries += filled.count() as u64;
+            if old.growth == Growth::Double {
+                let to_y = split(cells, &chain, filled, old.array.b(), by_key)?;
+                match nth {
+                    0 => evacuation.first_to_y = to_y,
+                    _ => evacuation.others_to_y.push(to_y),
                 }
             }
             if !chain.advance()? {
@@ -334,25 +347,36 @@ impl<P: Pages> Table<P> {
                 chain = Chain::at(&old.array, main)?;
             }
         }
+        unreachable!("a chain has an end")
     }
 }
 
-/// How many entries a bucket of a chain has that is not evacuated.
-fn entries_in<P: Pages>(chain: &Chain<'_, P>) -> Result<u64> {
-    let bucket = chain.bucket();
-    if bucket.tophash().any_evacuated() {
+/// The entries of a bucket of a chain that is not evacuated.
+#[inline]
+fn filled_cells<P: Pages>(chain: &Chain<'_, P>) -> Result<CellSet> {
+    let tophash = chain.bucket().tophash();
+    if tophash.any_evacuated() {
         let expected = "no evacuation mark behind a head without one";
-        return Err(Error::corrupt("bucket's tophash", bucket.offset(), expected, "an evacuation mark"));
+        let offset = chain.bucket().offset();
+        return Err(Error::corrupt("bucket's tophash", offset, expected, "an evacuation mark"));
     }
-    Ok(bucket.tophash().occupied().count() as u64)
+    Ok(tophash.filled())
 }
 
-/// The cells of a bucket whose keys' hashes have bit `b` set, by their keys.
-fn split<P: Pages, C: Cells>(cells: &C, chain: &Chain<'_, P>, b: u8) -> Result<u8> {
-    let mut split = 0;
-    for i in chain.bucket().tophash().filled() {
-        let hash = cells.hash_at(chain.slot(i))?;
-        split |= u8::from(hash.0 >> b & 1 == 1) << i;
+/// The cells of a bucket whose keys' hashes have bit `b` set; `by_key`, where cells don't know that.
+#[inline]
+fn split<P: Pages, C: Cells>(
+    cells: &C,
+    chain: &Chain<'_, P>,
+    filled: CellSet,
+    b: u8,
+    by_key: bool,
+) -> Result<CellSet> {
+    let mut split = CellSet::default();
+    for i in filled {
+        let slot = chain.slot(i);
+        let hash = if by_key { cells.hash_at(slot)?.0 } else { C::low_hash(slot) };
+        split.add_if(i, hash >> b & 1 == 1);
     }
     Ok(split)
 }

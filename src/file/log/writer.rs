@@ -158,14 +158,21 @@ impl LogWriter {
     }
 
     /// Makes sure that `bytes` can be appended; may move on to another segment. Nothing else changes.
+    #[inline]
     pub(crate) fn secure(&mut self, bytes: u64, purpose: Purpose) -> Result<()> {
         let keeps_reserve = purpose == Purpose::Add && kept(Mutant::ReserveKept);
-        if keeps_reserve {
+        if keeps_reserve && self.spares.is_empty() {
             self.secure_reserve()?;
         }
         if !self.needs_fresh_segment && self.tail + bytes <= self.segment.end_offset() {
             return self.cover(bytes);
         }
+        self.secure_elsewhere(bytes, keeps_reserve)
+    }
+
+    /// Moves on to another segment.
+    #[cold]
+    fn secure_elsewhere(&mut self, bytes: u64, keeps_reserve: bool) -> Result<()> {
         let needed = FIRST_RECORD + bytes;
         if needed > self.next_segment_bytes() {
             let spare = self.spare_source().with_room_for(needed).prepare()?;
@@ -224,12 +231,11 @@ impl LogWriter {
         std::mem::take(&mut self.left)
     }
 
-    /// Makes sure that there is a reserve which operations that add to the store leave alone (D9).
+    /// Makes the reserve which operations that add to the store leave alone (D9).
+    #[cold]
     fn secure_reserve(&mut self) -> Result<()> {
-        if self.spares.is_empty() {
-            let spare = self.spare_source().prepare()?;
-            self.spares.push(spare);
-        }
+        let spare = self.spare_source().prepare()?;
+        self.spares.push(spare);
         Ok(())
     }
 
@@ -341,6 +347,7 @@ impl LogWriter {
     }
 
     /// Appends a record for which room was secured. Readers may see it once this returns.
+    #[inline]
     pub(crate) fn append(&mut self, frame: &Frame, key: &[u8], value: &[u8]) -> Position {
         let offset = self.write(frame, key, value);
         // Release: who waits for durability measures by what was appended before. Nobody else stores.
@@ -361,11 +368,14 @@ impl LogWriter {
         }
     }
 
+    #[inline]
     fn write(&mut self, frame: &Frame, key: &[u8], value: &[u8]) -> u64 {
         let offset = self.tail;
         let (at, len) = ((offset - self.segment.offset()) as usize, frame.bytes() as usize);
         let salt = self.segment.salt();
-        self.populate_ahead(offset + frame.bytes());
+        if offset + frame.bytes() > self.populated {
+            self.populate_ahead(offset + frame.bytes());
+        }
         self.appender.compose(at, len, |record| {
             frame.encode(record, key, value, salt, offset, region::crc32c);
         });
@@ -375,14 +385,13 @@ impl LogWriter {
     }
 
     /// Faults the segment in ahead of the tail, many pages at a time.
+    #[cold]
     fn populate_ahead(&mut self, end: u64) {
-        if end > self.populated {
-            let Some(window) = self.appender.window() else { return };
-            let from = self.tail - self.segment.offset();
-            let bytes = (end - self.tail).max(POPULATE_BYTES).min(window.end() as u64 - from);
-            window.populate(from as usize, bytes as usize);
-            self.populated = self.tail + bytes;
-        }
+        let Some(window) = self.appender.window() else { return };
+        let from = self.tail - self.segment.offset();
+        let bytes = (end - self.tail).max(POPULATE_BYTES).min(window.end() as u64 - from);
+        window.populate(from as usize, bytes as usize);
+        self.populated = self.tail + bytes;
     }
 
     /// The size of the segment that comes next.
