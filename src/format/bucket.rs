@@ -63,6 +63,13 @@ impl Shape {
         u64::from(self.key_width) + u64::from(self.elem_width)
     }
 
+    /// The words of a key and of an elem, where both are whole words.
+    #[inline]
+    pub fn words_of_cells(self) -> Option<(usize, usize)> {
+        let (key, elem) = (usize::from(self.key_width), usize::from(self.elem_width));
+        ((key | elem) % 8 == 0).then_some((key / 8, elem / 8))
+    }
+
     /// The word that holds the index of the overflow bucket.
     #[inline]
     pub fn overflow_word(self) -> usize {

@@ -276,7 +276,9 @@ impl Frame {
         let (key_at, value_at) = key_and_value.split_at_mut(self.key_len as usize);
         key_at.copy_from_slice(key);
         value_at.copy_from_slice(value);
-        padding.fill(0);
+        if !padding.is_empty() {
+            padding.fill(0);
+        }
         if self.large {
             let len = self.key_len.to_le_bytes();
             header[4] = self.kind as u8 | LARGE | if len[3] != 0 { KEY_LEN_BIT_24 } else { 0 };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::format::bucket::{Cell, FIRST_CELL_WORD, Hash, Position, Tophash};
+use crate::format::bucket::{CELLS, Cell, FIRST_CELL_WORD, Hash, Position, Tophash};
 use crate::format::schema::MAX_INLINE_BYTES;
 use crate::seam::Pages;
 
@@ -140,18 +140,21 @@ impl<P: Pages> Slot<'_, P> {
     #[inline]
     pub(super) fn copy_from(self, other: Slot<'_, P>) {
         let shape = self.bucket.shape();
-        self.copy_part(shape.key(self.cell), other, shape.key(other.cell));
-        self.copy_part(shape.elem(self.cell), other, shape.elem(other.cell));
+        let Some((key_words, elem_words)) = shape.words_of_cells() else {
+            self.copy_part(shape.key(self.cell), other, shape.key(other.cell));
+            return self.copy_part(shape.elem(self.cell), other, shape.elem(other.cell));
+        };
+        let copy_words = |first: usize, words: usize| {
+            for word in 0..words {
+                let (to, from) = (self.cell * words + word, other.cell * words + word);
+                self.bucket.store(first + to, other.bucket.load(first + from));
+            }
+        };
+        copy_words(FIRST_CELL_WORD, key_words);
+        copy_words(FIRST_CELL_WORD + CELLS * key_words, elem_words);
     }
 
-    #[inline]
     fn copy_part(self, to: Range<usize>, other: Slot<'_, P>, from: Range<usize>) {
-        if to.len().is_multiple_of(8) {
-            for word in 0..to.len() / 8 {
-                self.bucket.store(to.start / 8 + word, other.bucket.load(from.start / 8 + word));
-            }
-            return;
-        }
         let mut bytes = [0; MAX_INLINE_BYTES as usize];
         let bytes = &mut bytes[..to.len()];
         other.copy_out(from, bytes);
