@@ -137,7 +137,8 @@ pub enum Error {
         type_name: Cow<'static, str>,
     },
 
-    /// The disk is full (or a quota is reached). Nothing was changed; the store goes on when there is room.
+    /// The disk is full (or a quota is reached), or would have no room for the checkpoint that the write makes necessary.
+    /// Nothing was changed; the store goes on when there is room. Removing entries works meanwhile, and makes some.
     #[error("no space left: {needed_bytes} bytes are needed for {what}; free some space and try again")]
     NoSpace {
         /// What the space was needed for.

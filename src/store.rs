@@ -24,6 +24,7 @@ mod looks;
 mod many;
 mod moving;
 mod report;
+mod room;
 mod scan;
 mod snapshot;
 #[cfg(test)]

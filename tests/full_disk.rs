@@ -9,7 +9,7 @@ use std::path::Path;
 use common::cells::Cells;
 use common::fork::{in_fork, limit_file_bytes};
 use common::{Model, Place, Random, check_equal, copy_as_if_killed, key};
-use tophash::{Error, Options, Store};
+use tophash::{Error, Map, Options, Store};
 
 /// The last checkpoint fails, and the handle is dropped with segments that no header names: the log must stay whole.
 #[test]
@@ -112,6 +112,74 @@ fn mount(place: &Path, bytes: u64, flags: libc::c_ulong) -> bool {
     let kind = c"tmpfs".as_ptr();
     // SAFETY: the strings end in zero and outlive the call.
     unsafe { libc::mount(kind, target.as_ptr(), kind, flags, size.as_ptr().cast()) == 0 }
+}
+
+/// A full store can be emptied (D9), entry by entry or at once, and filled again: what is added leaves room for the
+/// checkpoint that gives the log of the removals back.
+#[test]
+fn a_full_store_can_be_emptied() {
+    for (value_bytes, background) in [(0, false), (8, true), (100, false), (100, true), (4_000, false)] {
+        let place = Place::new();
+        in_fork(|| {
+            if !mount_file_system(place.path(), 8 << 20) {
+                eprintln!("skipped: this process may not mount a file system of its own");
+                return;
+            }
+            let options = Options::new().background(background);
+            let store = options.clone().open(place.file("a.tophash")).unwrap();
+            let filled = fill(|n| store.insert(key(n), vec![7; value_bytes]).map(drop));
+            assert!(filled > 500, "{filled} entries of {value_bytes} bytes");
+            for n in 0..filled {
+                assert!(store.forget(key(n)).unwrap(), "entry {n} of {filled}");
+            }
+            assert!(store.is_empty());
+            store.checkpoint().unwrap();
+            let again = fill(|n| store.insert(key(n), vec![7; value_bytes]).map(drop));
+            assert!(again > filled / 2, "{again} entries after {filled}");
+
+            store.clear().unwrap();
+            store.checkpoint().unwrap();
+            store.insert("there is room", "again").unwrap();
+            store.close().unwrap();
+            let store = options.open(place.file("a.tophash")).unwrap();
+            assert_eq!(store.len(), 1);
+            assert!(store.verify().unwrap().is_clean());
+        });
+    }
+}
+
+/// The same where cells hold keys and values.
+#[test]
+fn a_full_map_can_be_emptied() {
+    let place = Place::new();
+    in_fork(|| {
+        if !mount_file_system(place.path(), 8 << 20) {
+            eprintln!("skipped: this process may not mount a file system of its own");
+            return;
+        }
+        let map = Map::<u64, u64>::open(place.file("a.tophash")).unwrap();
+        let filled = fill(|n| map.insert(n, n).map(drop));
+        assert!(filled > 10_000, "{filled} entries");
+        for n in 0..filled {
+            assert_eq!(map.remove(&n).unwrap(), Some(n), "of {filled}");
+        }
+        assert!(fill(|n| map.insert(n, n).map(drop)) > filled / 2);
+        map.clear().unwrap();
+        map.insert(1, 1).unwrap();
+        map.close().unwrap();
+    });
+}
+
+/// Inserts entries until there is no room; how many there was room for.
+fn fill(mut insert: impl FnMut(u64) -> tophash::Result<()>) -> u64 {
+    for n in 0.. {
+        match insert(n) {
+            Ok(()) => {}
+            Err(Error::NoSpace { .. }) => return n,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    unreachable!("a disk has an end")
 }
 
 /// On a full file system a store into a mapping would be a SIGBUS. The store says so before, and keeps what it has,

@@ -84,6 +84,10 @@ pub trait Media: sealed::Sealed + Send + Sync + Debug {
     fn lock_holder(&self) -> Option<u32>;
     /// Bytes of the disk that the file occupies.
     fn allocated(&self) -> io::Result<u64>;
+    /// Bytes that the file system still has for files, where it tells.
+    fn available(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Where files are found by name.
@@ -272,6 +276,11 @@ impl Media for RealFile {
 
     fn allocated(&self) -> io::Result<u64> {
         fs2::FileExt::allocated_size(&*self.0)
+    }
+
+    fn available(&self) -> Option<u64> {
+        let status = rustix::fs::fstatvfs(&*self.0).ok().filter(|status| status.f_blocks > 0)?;
+        status.f_bavail.checked_mul(status.f_frsize)
     }
 }
 

@@ -192,6 +192,11 @@ impl Space {
         Ok(extent)
     }
 
+    /// Whether the file system has so many bytes for us, as far as it tells.
+    pub(crate) fn is_there_for(&self, bytes: u64) -> bool {
+        self.media.available().is_none_or(|available| available >= bytes)
+    }
+
     /// Gives the blocks of all free runs back to the file system. Holds the lock, so that none is taken meanwhile.
     fn punch_free(&self) {
         let state = self.lock();

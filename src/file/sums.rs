@@ -62,6 +62,11 @@ impl Sums {
         Ok((crc != 0).then_some(crc))
     }
 
+    /// Pages that no checkpoint has written, as far as it has been looked; those of a file that was just opened count too.
+    pub(crate) fn absent(&self) -> u64 {
+        self.crcs.iter().filter(|crc| crc.load(Ordering::Relaxed) == 0).count() as u64
+    }
+
     /// Sets the checksum of a page that a checkpoint is about to write.
     pub(crate) fn set(&self, page: usize, crc: u32) -> Result<()> {
         self.load(&mut self.lock(), page / PER_PAGE)?;

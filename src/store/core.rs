@@ -112,6 +112,8 @@ pub(super) struct Files {
     pub(super) wants_space: AtomicBool,
     /// Bytes appended at which a write looks again at what the background threads should do; behind the writer lock.
     pub(super) look_at: AtomicU64,
+    /// Where a growth is put off: bytes appended at which to look for room again.
+    pub(super) grow_at: AtomicU64,
     /// A write has looked, and nobody has woken the threads since. Relaxed: a hint.
     pub(super) looked: AtomicBool,
     /// Emptied segments wait for a checkpoint with so much space that one is due; a hint from the writer.
@@ -179,6 +181,7 @@ impl Core {
                     last_sync: Mutex::new(Instant::now()),
                     wants_space: AtomicBool::new(false),
                     look_at: AtomicU64::new(0),
+                    grow_at: AtomicU64::new(0),
                     looked: AtomicBool::new(false),
                     space_waits: AtomicBool::new(false),
                     failed_checkpoints: AtomicU64::new(0),
@@ -345,6 +348,10 @@ impl Arrays for Core {
 impl Host for Core {
     fn publish(&self, geometry: &Arc<Geometry<IndexPages>>) {
         self.geometry.replace(Arc::clone(geometry));
+    }
+
+    fn has_room_to_grow(&self, geometry: &Geometry<IndexPages>, array_bytes: u64) -> bool {
+        self.leaves_room_when_grown(geometry, array_bytes)
     }
 }
 

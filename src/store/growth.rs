@@ -56,13 +56,13 @@ impl Core {
         let plan = writer.table.prepare_remove(self, cells, hash, spot, Trigger::Live)?;
         let start = GrowthRecord::of(plan.growth())?;
         let purpose = if plan.growth().is_some() { Purpose::Add } else { Purpose::Free };
-        match writer.log()?.secure(start.bytes() + record_bytes, purpose) {
+        match self.secure(writer, start.bytes() + record_bytes, purpose) {
             Err(Error::NoSpace { .. }) if plan.growth().is_some() && kept(Mutant::ShrinkPutOff) => {}
             secured => return secured.map(|()| (plan, start)),
         }
         drop(plan);
         let plan = writer.table.prepare_remove(self, cells, hash, spot, Trigger::Replay)?;
-        writer.log()?.secure(record_bytes, Purpose::Free)?;
+        self.secure(writer, record_bytes, Purpose::Free)?;
         Ok((plan, GrowthRecord(None)))
     }
 }

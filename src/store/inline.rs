@@ -130,13 +130,15 @@ impl Core {
 
     #[inline]
     fn inline_remove(&self, key: &[u8], old: &mut [u8]) -> Result<bool> {
-        let held = self.hold_inline(key, old, Purpose::Free)?;
-        // An absent key appends nothing and so must move nothing (D15).
-        let existed = held.spot.is_taken();
-        if existed {
-            held.remove()?;
-        }
-        Ok(existed)
+        self.freeing(|| {
+            let held = self.hold_inline(key, old, Purpose::Free)?;
+            // An absent key appends nothing and so must move nothing (D15).
+            let existed = held.spot.is_taken();
+            if existed {
+                held.remove()?;
+            }
+            Ok(existed)
+        })
     }
 
     fn inline_update(

@@ -336,10 +336,10 @@ impl Core {
         }
         let (key, value) = (record.key().as_slice(), record.verified_value().as_slice());
         let frame = Frame::new(Kind::Move, key.len(), value.len())?;
-        let log = writer.log()?;
-        log.secure(frame.bytes(), Purpose::Add)?;
+        self.secure(writer, frame.bytes(), Purpose::Add)?;
 
         // Nothing fails from here on.
+        let log = writer.log()?;
         let moved_to = log.append(&frame, key, value);
         log.add_live(frame.bytes());
         writer.table.relocate(hash, spot, moved_to);

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::file::log::writer::LogWriter;
+use crate::file::log::spare::Wanted;
+use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::pages::IndexPages;
 use crate::options::Durability;
 use crate::store::core::{Core, Writer};
@@ -17,7 +18,7 @@ use crate::table::{NextArray, Table};
 const CHECKPOINT_BYTES: u64 = 16 << 20;
 
 /// After a checkpoint that failed, the next one waits for this much log.
-const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
+pub(super) const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
 
 impl Core {
     /// Whether a write has looked at what the background threads should do, since the last time.
@@ -88,7 +89,11 @@ impl Core {
         let files = self.files.as_ref()?;
         let in_hand = files.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
         self.prepare_log();
-        let array = self.writer.lock().ok().and_then(|writer| self.array_wanted(&writer.table));
+        let wanted = |writer: MutexGuard<'_, Writer>| {
+            let array = self.array_wanted(&writer.table)?;
+            self.leaves_room_when_grown(writer.table.geometry(), array.bytes).then_some(array)
+        };
+        let array = self.writer.lock().ok().and_then(wanted);
         if let Some(array) = array {
             self.arrays.reserve_ahead(array.bytes, array.imminent, || self.prepare_log());
         }
@@ -104,7 +109,12 @@ impl Core {
     fn prepare_log(&self) {
         let left = self.writer.lock().ok().and_then(|mut writer| Some(writer.log.as_mut()?.take_left()));
         drop(left);
-        let wanted = || self.writer.lock().ok().and_then(|writer| writer.log.as_ref()?.space_wanted());
+        let wanted = || {
+            let writer = self.writer.lock().ok()?;
+            let wanted = writer.log.as_ref()?.space_wanted()?;
+            let room = !matches!(wanted, Wanted::Spare(_)) || self.check_room(&writer, Purpose::Add).is_ok();
+            room.then_some(wanted)
+        };
         while let Some(wanted) = wanted() {
             let Ok(space) = wanted.prepare() else { break };
             if let Ok(mut writer) = self.writer.lock()

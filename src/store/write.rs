@@ -76,13 +76,15 @@ impl Core {
     }
 
     pub(super) fn remove(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
-        let pin = self.pin()?;
-        let removed = self.take_out(&pin, key, |record| record.value())?;
-        Ok(removed.map(|bytes| Value::keep(&pin, bytes)))
+        self.freeing(|| {
+            let pin = self.pin()?;
+            let removed = self.take_out(&pin, key, |record| record.value())?;
+            Ok(removed.map(|bytes| Value::keep(&pin, bytes)))
+        })
     }
 
     pub(super) fn forget(&self, key: &[u8]) -> Result<bool> {
-        Ok(self.take_out(&self.pin()?, key, |_| Ok(()))?.is_some())
+        self.freeing(|| Ok(self.take_out(&self.pin()?, key, |_| Ok(()))?.is_some()))
     }
 
     /// Removes a key; what `look` makes of its record before anything changes (C12), `None` for an absent key.
@@ -132,12 +134,16 @@ impl Core {
     }
 
     pub(super) fn clear(&self) -> Result<()> {
+        self.freeing(|| self.clear_now())
+    }
+
+    fn clear_now(&self) -> Result<()> {
         let files = self.ready_to_write(Purpose::Free)?;
         let frame = Frame::new(Kind::Clear, 0, 0)?;
         let pin = self.pin()?;
         let mut writer = self.lock_writer()?;
         let plan = writer.table.prepare_clear(self)?;
-        writer.log()?.secure(frame.bytes(), Purpose::Free)?;
+        self.secure(&mut writer, frame.bytes(), Purpose::Free)?;
         if kept(Mutant::ClearLogged) {
             writer.log()?.append(&frame, &[], &[]);
         }
@@ -150,6 +156,9 @@ impl Core {
     /// Makes sure that `bytes` can be appended.
     #[inline(always)]
     pub(super) fn secure(&self, writer: &mut Writer, bytes: u64, purpose: Purpose) -> Result<()> {
+        if writer.log()?.allocates(bytes, purpose) {
+            self.check_room(writer, purpose)?;
+        }
         match writer.log()?.secure(bytes, purpose) {
             Ok(()) => Ok(()),
             Err(error) => self.secure_once_more(writer, bytes, purpose, error),

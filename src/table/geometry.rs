@@ -124,4 +124,10 @@ pub trait Host: Arrays {
     /// mark of the growth that it begins sees it too. What it replaces stays valid for readers that loaded it
     /// before.
     fn publish(&self, geometry: &Arc<Geometry<Self::Pages>>);
+
+    /// Whether the disk has room for a new array of so many bytes, and for what is to come all the same. A growth for which
+    /// there is none is put off (D18).
+    fn has_room_to_grow(&self, _geometry: &Geometry<Self::Pages>, _array_bytes: u64) -> bool {
+        true
+    }
 }

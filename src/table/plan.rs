@@ -183,6 +183,11 @@ impl<P: Pages> Table<P> {
         spot: Spot<N>,
         growth: Growth,
     ) -> Option<Result<Plan<P, N>>> {
+        let array = &self.geometry.array;
+        let bytes = Array::<P>::main_bytes(array.shape(), growth.new_b(array.b())?);
+        if !host.has_room_to_grow(&self.geometry, bytes) {
+            return None;
+        }
         let start = self.reserve_growth(host, growth);
         let spot = Spot { place: None, ..spot };
         match start.and_then(|start| self.plan(host, cells, hash, spot, Some(start))) {

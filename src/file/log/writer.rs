@@ -157,6 +157,16 @@ impl LogWriter {
         self.segment.add_live(bytes);
     }
 
+    /// Whether securing them takes space from the file system.
+    #[inline]
+    pub(crate) fn allocates(&self, bytes: u64, purpose: Purpose) -> bool {
+        let fits = !self.needs_fresh_segment && self.tail + bytes <= self.segment.end_offset();
+        match purpose {
+            Purpose::Add => self.spares.is_empty() || !fits && self.spares.len() < 2,
+            Purpose::Free => !fits && self.spares.is_empty(),
+        }
+    }
+
     /// Makes sure that `bytes` can be appended; may move on to another segment. Nothing else changes.
     #[inline]
     pub(crate) fn secure(&mut self, bytes: u64, purpose: Purpose) -> Result<()> {

@@ -1,0 +1,111 @@
+//! Room on the disk (D9): what adds to a store leaves as much as its next checkpoint may take, so that a full store can be
+//! emptied. Removals are logged too, and only a checkpoint gives the log that they fill back.
+//!
+//! The file system tells what it has left, and others may take that meanwhile; then removals go on as far as the reserve
+//! of the log and what is left go.
+
+use std::sync::atomic::Ordering;
+
+use crate::error::{Error, Result};
+use crate::file::log::writer::Purpose;
+use crate::file::pages::IndexPages;
+use crate::file::space::Space;
+use crate::format::PAGE_BYTES;
+use crate::format::catalog::sums_bytes;
+use crate::format::journal::journal_bytes;
+use crate::store::core::{Core, Writer};
+use crate::store::upkeep::CHECKPOINT_RETRY_BYTES;
+use crate::table::{Array, Geometry};
+
+/// For what is small beside the pages: catalog, header of the journal, page checksums in place.
+const SMALL_BYTES: u64 = 128 << 10;
+
+/// Segments that removals can fill before there must be a checkpoint: one of them holds other records too, one is being
+/// written, and the checkpoint gives the third back.
+const SEGMENTS_TO_EMPTY: u64 = 3;
+
+/// A growth that was put off waits for this much log.
+const GROWTH_RETRY_BYTES: u64 = 64 << 10;
+
+impl Core {
+    /// Runs what frees something. Where it lacks space, a checkpoint gives back what it can, and it is tried again.
+    #[inline]
+    pub(super) fn freeing<T>(&self, mut free: impl FnMut() -> Result<T>) -> Result<T> {
+        match free() {
+            Err(Error::NoSpace { .. }) => {
+                self.make_room();
+                free()
+            }
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn make_room(&self) {
+        if self.checkpoint().is_err()
+            && let Ok(files) = self.files()
+        {
+            let appended = files.appended.load(Ordering::Acquire);
+            files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
+        }
+    }
+
+    /// Refuses log space that a checkpoint might lack then. What frees something gets it all the same where there is nothing
+    /// that a checkpoint could cover, or one has failed just now.
+    #[cold]
+    pub(super) fn check_room(&self, writer: &Writer, purpose: Purpose) -> Result<()> {
+        let files = self.files()?;
+        let segment = writer.log.as_ref().map_or(0, |log| log.next_segment_bytes());
+        let segments = match purpose {
+            Purpose::Add => SEGMENTS_TO_EMPTY + 1,
+            Purpose::Free => 1,
+        };
+        let Err(needed_bytes) = self.leaves_room(&files.space, writer.table.geometry(), segments * segment)
+        else {
+            return Ok(());
+        };
+        let appended = files.appended.load(Ordering::Acquire);
+        let worth_a_checkpoint = appended > files.checkpointed.load(Ordering::Relaxed)
+            && appended >= files.retry_at.load(Ordering::Relaxed);
+        if purpose == Purpose::Free && !worth_a_checkpoint {
+            return Ok(());
+        }
+        Err(Error::NoSpace { what: "a log segment and the next checkpoint", needed_bytes })
+    }
+
+    /// Whether the disk has room for the largest checkpoint that can come next when `bytes` are taken from it; all that is
+    /// needed, where it has not.
+    pub(super) fn leaves_room(
+        &self,
+        space: &Space,
+        geometry: &Geometry<IndexPages>,
+        bytes: u64,
+    ) -> std::result::Result<(), u64> {
+        let parts = || geometry.arrays().flat_map(Array::parts);
+        let index_pages: u64 = parts().map(|part| part.pages() as u64).sum();
+        let sum_pages = sums_bytes(index_pages * PAGE_BYTES) / PAGE_BYTES;
+        let journal = journal_bytes(index_pages + sum_pages).unwrap_or(u64::MAX / 2);
+        let least = journal + SMALL_BYTES + bytes;
+        // In place too, what was never written takes its first blocks. Looked up only where it matters.
+        if space.is_there_for(least + index_pages * PAGE_BYTES) {
+            return Ok(());
+        }
+        let absent: u64 = parts().map(|part| part.sums().absent()).sum();
+        let needed = least + absent * PAGE_BYTES;
+        if space.is_there_for(needed) { Ok(()) } else { Err(needed) }
+    }
+
+    /// Whether a growth would leave room for a checkpoint in its midst, of both arrays; in a moment the answer may be another.
+    pub(super) fn leaves_room_when_grown(&self, geometry: &Geometry<IndexPages>, array_bytes: u64) -> bool {
+        let Ok(files) = self.files() else { return true };
+        let appended = files.appended.load(Ordering::Acquire);
+        if appended < files.grow_at.load(Ordering::Relaxed) {
+            return false;
+        }
+        let room = self.leaves_room(&files.space, geometry, 2 * array_bytes).is_ok();
+        if !room {
+            files.grow_at.store(appended + GROWTH_RETRY_BYTES, Ordering::Relaxed);
+        }
+        room
+    }
+}
