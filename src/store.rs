@@ -235,7 +235,8 @@ impl Store {
     /// # Ok::<(), tophash::Error>(())
     /// ```
     pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Option<Value<'_>>> {
-        self.write(|core| core.insert(key.as_ref(), value.as_ref()))
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.write(|core| core.with_room(|| core.insert(key, value)))
     }
 
     /// Removes a key and returns its value. Removing an absent key changes nothing. Amortised constant time; a table with

@@ -353,6 +353,14 @@ impl Host for Core {
     fn has_room_to_grow(&self, geometry: &Geometry<IndexPages>, array_bytes: u64) -> bool {
         self.leaves_room_when_grown(geometry, array_bytes)
     }
+
+    fn check_room_for_chunk(&self, geometry: &Geometry<IndexPages>, chunk_bytes: u64) -> Result<()> {
+        let space = &self.files()?.space;
+        self.leaves_room(space, geometry, 2 * chunk_bytes).map_err(|needed_bytes| Error::NoSpace {
+            what: "overflow buckets and the next checkpoint",
+            needed_bytes,
+        })
+    }
 }
 
 /// Opens and locks the file, or makes it.

@@ -43,7 +43,7 @@ impl Store {
     /// Sets the value of a key; the one before is copied to `old`, where there is one.
     #[inline]
     pub(crate) fn inline_insert(&self, key: &[u8], elem: &[u8], old: &mut [u8]) -> Result<bool> {
-        self.write(|core| core.inline_insert(key, elem, old))
+        self.write(|core| core.with_room(|| core.inline_insert(key, elem, old)))
     }
 
     /// Removes a key; its value is copied to `old`. False, and nothing changes, where it is absent.
@@ -66,11 +66,11 @@ impl Store {
     /// Removes a key if its value, which is copied to `elem`, is `seen`; whether it was.
     pub(crate) fn inline_remove_seen(&self, key: &[u8], elem: &mut [u8], seen: &[u8]) -> Result<bool> {
         let mut same = false;
-        let change = |present, elem: &mut [u8]| {
+        let mut change = |present, elem: &mut [u8]| {
             same = present && elem == seen;
             if same { Change::Remove } else { Change::Keep }
         };
-        self.write(|core| core.inline_update(key, elem, Purpose::Free, change))?;
+        self.write(|core| core.with_room(|| core.inline_update(key, elem, Purpose::Free, &mut change)))?;
         Ok(same)
     }
 
@@ -130,7 +130,7 @@ impl Core {
 
     #[inline]
     fn inline_remove(&self, key: &[u8], old: &mut [u8]) -> Result<bool> {
-        self.freeing(|| {
+        self.with_room(|| {
             let held = self.hold_inline(key, old, Purpose::Free)?;
             // An absent key appends nothing and so must move nothing (D15).
             let existed = held.spot.is_taken();

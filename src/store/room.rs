@@ -13,7 +13,7 @@ use crate::file::space::Space;
 use crate::format::PAGE_BYTES;
 use crate::format::catalog::sums_bytes;
 use crate::format::journal::journal_bytes;
-use crate::store::core::{Core, Writer};
+use crate::store::core::{Core, Files, Writer};
 use crate::store::upkeep::CHECKPOINT_RETRY_BYTES;
 use crate::table::{Array, Geometry};
 
@@ -28,26 +28,37 @@ const SEGMENTS_TO_EMPTY: u64 = 3;
 const GROWTH_RETRY_BYTES: u64 = 64 << 10;
 
 impl Core {
-    /// Runs what frees something. Where it lacks space, a checkpoint gives back what it can, and it is tried again.
+    /// Runs a write. Where it lacks space, a checkpoint gives back what it can, and it is tried once more.
     #[inline]
-    pub(super) fn freeing<T>(&self, mut free: impl FnMut() -> Result<T>) -> Result<T> {
-        match free() {
-            Err(Error::NoSpace { .. }) => {
-                self.make_room();
-                free()
-            }
+    pub(super) fn with_room<T>(&self, mut write: impl FnMut() -> Result<T>) -> Result<T> {
+        match write() {
+            Err(error @ Error::NoSpace { .. }) => self.make_room_for(error, write),
             done => done,
         }
     }
 
     #[cold]
-    fn make_room(&self) {
-        if self.checkpoint().is_err()
-            && let Ok(files) = self.files()
-        {
-            let appended = files.appended.load(Ordering::Acquire);
-            files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
+    fn make_room_for<T>(&self, refused: Error, mut write: impl FnMut() -> Result<T>) -> Result<T> {
+        let files = self.files()?;
+        if self.checkpoint_is_worth_it(files) {
+            if self.checkpoint().is_err() {
+                let appended = files.appended.load(Ordering::Acquire);
+                files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
+            }
+        } else if files.checkpointing.try_lock().is_ok() {
+            return Err(refused);
+        } else {
+            // One is under way, and has its journal to give back when it is done.
+            drop(files.checkpointing.lock());
         }
+        write()
+    }
+
+    /// Whether a checkpoint would cover anything, and none has failed just now.
+    fn checkpoint_is_worth_it(&self, files: &Files) -> bool {
+        let appended = files.appended.load(Ordering::Acquire);
+        appended > files.checkpointed.load(Ordering::Relaxed)
+            && appended >= files.retry_at.load(Ordering::Relaxed)
     }
 
     /// Refuses log space that a checkpoint might lack then. What frees something gets it all the same where there is nothing
@@ -64,10 +75,9 @@ impl Core {
         else {
             return Ok(());
         };
-        let appended = files.appended.load(Ordering::Acquire);
-        let worth_a_checkpoint = appended > files.checkpointed.load(Ordering::Relaxed)
-            && appended >= files.retry_at.load(Ordering::Relaxed);
-        if purpose == Purpose::Free && !worth_a_checkpoint {
+        if self.checkpoint_is_worth_it(files) {
+            files.space_waits.store(true, Ordering::Relaxed);
+        } else if purpose == Purpose::Free {
             return Ok(());
         }
         Err(Error::NoSpace { what: "a log segment and the next checkpoint", needed_bytes })
@@ -102,7 +112,11 @@ impl Core {
         if appended < files.grow_at.load(Ordering::Relaxed) {
             return false;
         }
-        let room = self.leaves_room(&files.space, geometry, 2 * array_bytes).is_ok();
+        // What is written meanwhile takes log too: at most an entry for each old bucket, which has some six.
+        let Ok(pin) = self.pin() else { return false };
+        let log_bytes: u64 = self.log.each_segment(&pin).map(|segment| segment.bytes()).sum();
+        let bytes = 2 * array_bytes + (log_bytes / 4).max(array_bytes / 2);
+        let room = self.leaves_room(&files.space, geometry, bytes).is_ok();
         if !room {
             files.grow_at.store(appended + GROWTH_RETRY_BYTES, Ordering::Relaxed);
         }

@@ -92,7 +92,8 @@ impl Store {
         expected: Option<&[u8]>,
         new: Option<&[u8]>,
     ) -> Result<std::result::Result<(), Option<Value<'_>>>> {
-        self.write(|core| core.compare_exchange(key.as_ref(), expected, new))
+        let key = key.as_ref();
+        self.write(|core| core.with_room(|| core.compare_exchange(key, expected, new)))
     }
 
     /// The value of a key; one that is absent is first inserted with what `value` returns. Of several that do so at the

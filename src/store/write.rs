@@ -76,7 +76,7 @@ impl Core {
     }
 
     pub(super) fn remove(&self, key: &[u8]) -> Result<Option<Value<'_>>> {
-        self.freeing(|| {
+        self.with_room(|| {
             let pin = self.pin()?;
             let removed = self.take_out(&pin, key, |record| record.value())?;
             Ok(removed.map(|bytes| Value::keep(&pin, bytes)))
@@ -84,7 +84,7 @@ impl Core {
     }
 
     pub(super) fn forget(&self, key: &[u8]) -> Result<bool> {
-        self.freeing(|| Ok(self.take_out(&self.pin()?, key, |_| Ok(()))?.is_some()))
+        self.with_room(|| Ok(self.take_out(&self.pin()?, key, |_| Ok(()))?.is_some()))
     }
 
     /// Removes a key; what `look` makes of its record before anything changes (C12), `None` for an absent key.
@@ -134,7 +134,7 @@ impl Core {
     }
 
     pub(super) fn clear(&self) -> Result<()> {
-        self.freeing(|| self.clear_now())
+        self.with_room(|| self.clear_now())
     }
 
     fn clear_now(&self) -> Result<()> {

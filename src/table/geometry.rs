@@ -130,4 +130,10 @@ pub trait Host: Arrays {
     fn has_room_to_grow(&self, _geometry: &Geometry<Self::Pages>, _array_bytes: u64) -> bool {
         true
     }
+
+    /// Refuses overflow buckets of so many bytes to who adds to the table, where the disk has no room for them and for what is
+    /// to come all the same.
+    fn check_room_for_chunk(&self, _geometry: &Geometry<Self::Pages>, _chunk_bytes: u64) -> Result<()> {
+        Ok(())
+    }
 }

@@ -173,7 +173,7 @@ impl<P: Pages> Table<P> {
         self.plan(host, cells, hash, spot, None)
     }
 
-    /// A put that a growth begins with; `None` where there is no space for one.
+    /// A change that a growth begins with; `None` where there is no space for one.
     #[cold]
     fn plan_growth<H: Host<Pages = P>, C: Cells, N: Name>(
         &self,
@@ -183,6 +183,7 @@ impl<P: Pages> Table<P> {
         spot: Spot<N>,
         growth: Growth,
     ) -> Option<Result<Plan<P, N>>> {
+        let put_off = if growth == Growth::Shrink { Mutant::ShrinkPutOff } else { Mutant::GrowthPutOff };
         let array = &self.geometry.array;
         let bytes = Array::<P>::main_bytes(array.shape(), growth.new_b(array.b())?);
         if !host.has_room_to_grow(&self.geometry, bytes) {
@@ -191,7 +192,7 @@ impl<P: Pages> Table<P> {
         let start = self.reserve_growth(host, growth);
         let spot = Spot { place: None, ..spot };
         match start.and_then(|start| self.plan(host, cells, hash, spot, Some(start))) {
-            Err(Error::NoSpace { .. }) if kept(Mutant::GrowthPutOff) => None,
+            Err(Error::NoSpace { .. }) if kept(put_off) => None,
             plan => Some(plan),
         }
     }
@@ -211,12 +212,11 @@ impl<P: Pages> Table<P> {
         spot: Spot<N>,
         trigger: Trigger,
     ) -> Result<Plan<P, N>> {
-        if trigger == Trigger::Live && self.shrink_due() {
-            let start = self.reserve_growth(host, Growth::Shrink);
-            match start.and_then(|start| self.plan(host, cells, hash, spot, Some(start))) {
-                Err(Error::NoSpace { .. }) if kept(Mutant::ShrinkPutOff) => {}
-                plan => return plan,
-            }
+        if trigger == Trigger::Live
+            && self.shrink_due()
+            && let Some(plan) = self.plan_growth(host, cells, hash, spot, Growth::Shrink)
+        {
+            return plan;
         }
         self.plan(host, cells, hash, spot, None)
     }
@@ -270,6 +270,11 @@ impl<P: Pages> Table<P> {
             Some(name) => expect_cell(holder, hash, name)?,
             // How full an evacuated bucket will be is not known before it is.
             None => needed += u64::from(!std::ptr::eq(holder, array) || !has_room(array, hash)?),
+        }
+        if spot.existing.is_none() && array.capacity() < ahead.next_overflow + needed {
+            let chunk = array.chunks().count();
+            let bytes = Array::<P>::chunk_bytes(array.shape(), array.b(), chunk);
+            host.check_room_for_chunk(ahead.geometry, bytes)?;
         }
         secure_overflow(host, array, ahead.next_overflow, needed)?;
         Ok(self.plan_of(start, work, spot))
