@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use tophash::report::{Growth, Info, Stats, Verification, WhichArray};
-use tophash::{Buckets, DataType, DynMap, Error, Layout, Options, Result, Schema, Store};
+use tophash::{Batch, Buckets, DataType, DynMap, Error, Layout, Options, Result, Schema, Store};
 
 use crate::content::{Key, Payload, mix};
 
@@ -205,6 +205,10 @@ impl Subject {
     /// Removes a key; whether it was there.
     pub fn remove(&self, key: &[u8]) -> Result<bool> {
         either!(self, it => Ok(it.remove(key)?.is_some()))
+    }
+
+    pub fn apply(&self, batch: &Batch) -> Result<()> {
+        either!(self, it => it.apply(batch))
     }
 
     /// Copies of all entries.
