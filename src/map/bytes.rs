@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::format::schema::{Layout, MAX_INLINE_BYTES};
 use crate::store::inline::{Change, InlineIter};
-use crate::store::{Iter, Step, Store};
+use crate::store::{Iter, Snapshot, SnapshotIter, Step, Store};
 
 const MAX_WIDTH: usize = MAX_INLINE_BYTES as usize;
 
@@ -136,6 +136,35 @@ fn leave<B: AsRef<[u8]>>(step: Step<B>, present: bool, elem: &mut [u8]) -> Resul
         }
         Step::Remove if present => Ok(Change::Remove),
         Step::Remove | Step::Keep => Ok(Change::Keep),
+    }
+}
+
+/// What `found` makes of the value that a key had.
+#[inline]
+pub(super) fn get_then<T>(
+    snapshot: &Snapshot,
+    layout: Layout,
+    key: &[u8],
+    found: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>> {
+    match layout {
+        Layout::Record => Ok(snapshot.get(key)?.map(|value| found(&value))),
+        Layout::Inline { elem_width, .. } => {
+            with_room(elem_width, |elem| Ok(snapshot.inline_get(key, elem)?.then(|| found(elem))))
+        }
+    }
+}
+
+/// What `found` makes of the next entry of a snapshot; `None` at the end.
+#[inline]
+pub(super) fn next_then<T>(
+    entries: &mut SnapshotIter<'_>,
+    layout: Layout,
+    found: impl FnOnce(&[u8], &[u8]) -> Result<T>,
+) -> Option<Result<T>> {
+    match layout {
+        Layout::Record => Some(entries.next()?.and_then(|(key, value)| found(&key, &value))),
+        Layout::Inline { .. } => entries.next_inline(found),
     }
 }
 

@@ -40,7 +40,7 @@ use crate::upkeep::verify::Verification;
 /// ```
 #[derive(Clone)]
 pub struct DynMap {
-    store: Store,
+    pub(super) store: Store,
 }
 
 impl Options {

@@ -24,6 +24,7 @@ mod many;
 #[cfg(feature = "serde")]
 mod postcard;
 mod set;
+mod snapshot;
 mod typed;
 
 pub use batch::MapBatch;
@@ -36,4 +37,5 @@ pub use many::MapGetMany;
 #[cfg(feature = "serde")]
 pub use postcard::{Named, Postcard};
 pub use set::Set;
+pub use snapshot::{DynSnapshot, MapSnapshot, MapSnapshotIter};
 pub use typed::Map;

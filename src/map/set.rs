@@ -34,7 +34,7 @@ use crate::upkeep::verify::Verification;
 /// # }
 /// ```
 pub struct Set<K: ?Sized> {
-    map: Map<K, ()>,
+    pub(super) map: Map<K, ()>,
 }
 
 impl Options {

@@ -318,7 +318,7 @@ impl<R: Records> KeyedCells for R {
     }
 }
 
-impl<const BYTES: usize> KeyedCells for InlineCells<'_, BYTES> {
+impl KeyedCells for InlineCells<'_> {
     type Name<'k> = InlineKey<'k>;
     type Found = ();
 

@@ -5,7 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use tophash::report::{Growth, Info, Stats, Verification, WhichArray};
-use tophash::{Batch, Buckets, DataType, DynMap, Error, Layout, Options, Result, Schema, Store};
+use tophash::{
+    Batch, Buckets, DataType, DynMap, DynSnapshot, Error, Layout, Options, Result, Schema, Snapshot, Store,
+};
 
 use crate::content::{Key, Payload, mix};
 
@@ -136,6 +138,13 @@ pub enum Subject {
     Cells(DynMap),
 }
 
+/// What it was at a checkpoint.
+#[derive(Debug)]
+pub enum SubjectSnapshot {
+    Records(Snapshot),
+    Cells(DynSnapshot),
+}
+
 macro_rules! either {
     ($subject:ident, $it:ident => $done:expr) => {
         match $subject {
@@ -245,6 +254,14 @@ impl Subject {
 
     pub fn compact(&self) -> Result<()> {
         either!(self, it => it.compact().map(drop))
+    }
+
+    /// The store as it was at its last checkpoint.
+    pub fn snapshot(&self) -> Result<SubjectSnapshot> {
+        Ok(match self {
+            Subject::Records(store) => SubjectSnapshot::Records(store.snapshot()?),
+            Subject::Cells(map) => SubjectSnapshot::Cells(map.snapshot()?),
+        })
     }
 
     pub fn backup(&self, path: &Path) -> Result<()> {
