@@ -7,7 +7,7 @@ use crate::format::bucket::{CELLS, Hash};
 use crate::seam::Pages;
 
 use super::array::{Array, Bucket, BucketIndex, Chain};
-use super::cells::{Content, InlineKey, KeyedCells, Name};
+use super::cells::{Content, InlineKey, KeyedCells, Located, Name};
 use super::counters::{Counters, LoadFactor};
 use super::geometry::{Geometry, Host};
 use super::lookup::{Found, find, stray_mark};
@@ -111,12 +111,7 @@ impl<P: Pages> Table<P> {
     /// Where the key is now, or would go, and what there is to learn of its entry if it has one: in the record layout the
     /// record.
     #[inline]
-    pub fn locate<'k, C: KeyedCells>(
-        &self,
-        cells: &C,
-        hash: Hash,
-        key: &'k [u8],
-    ) -> Result<(Spot<C::Name<'k>>, Option<C::Found>)> {
+    pub fn locate<'k, C: KeyedCells>(&self, cells: &C, hash: Hash, key: &'k [u8]) -> Result<Located<'k, C>> {
         let mut found = None;
         let find = |slot: Slot<'_, P>| cells.locate(slot, hash, key, &mut found);
         let spot =

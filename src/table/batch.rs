@@ -11,7 +11,7 @@ use crate::seam::{Arrays, Pages};
 
 use super::array::{Array, Chain};
 use super::assign::Table;
-use super::cells::{Cells, Content, KeyedCells, Name};
+use super::cells::{Cells, Content, KeyedCells, Located, Name};
 use super::counters::Counters;
 use super::geometry::{Growth, Host};
 use super::grow::ClearPlan;
@@ -97,7 +97,7 @@ impl<P: Pages> Table<P> {
         cells: &C,
         hash: Hash,
         key: &'k [u8],
-    ) -> Result<(Spot<C::Name<'k>>, Option<C::Found>)> {
+    ) -> Result<Located<'k, C>> {
         if let Some(unit) = self.unevacuated(hash)? {
             let expected = "keys whose old buckets are evacuated";
             return Err(Error::corrupt("batch in the log", 0, expected, unit));

@@ -10,6 +10,7 @@ use crate::format::schema::{Layout, MAX_INLINE_BYTES};
 use crate::seam::{Pages, Records};
 
 use super::hash::KeyHasher;
+use super::plan::Spot;
 use super::slot::Slot;
 
 /// How entries are read from the cells of a layout.
@@ -292,6 +293,9 @@ pub trait KeyedCells: Cells {
     /// What a put stores for a key; its record lies at `position`.
     fn content<'k>(hash: Hash, position: Position, key: &'k [u8], elem: &'k [u8]) -> impl Content;
 }
+
+/// Where a key is, and what was learned of its entry, if it has one.
+pub type Located<'k, C> = (Spot<<C as KeyedCells>::Name<'k>>, Option<<C as KeyedCells>::Found>);
 
 impl<R: Records> KeyedCells for R {
     type Name<'k> = Cell;
