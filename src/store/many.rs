@@ -101,7 +101,8 @@ impl Store {
         let Ok(pin) = core.pin() else {
             return (0..).zip(keys).for_each(|(at, key)| each(at, self.inline_get(key, elem).map(|_| None)));
         };
-        for ((at, key), hash) in keys.iter().enumerate().zip(core.hash_ahead(&pin, keys)) {
+        let hashes = core.hash_ahead(&pin, keys);
+        for (at, (key, &hash)) in keys.iter().zip(&hashes).enumerate() {
             let found = core.inline_get_under(&pin, hash, key, elem);
             each(at, found.map(|found| found.then_some(&*elem)));
         }
@@ -120,7 +121,7 @@ impl Core {
         for &hash in &hashes[..keys.len()] {
             foresee(self.published(pin), hash, |position| self.log.prefetch(pin, position));
         }
-        for ((at, key), hash) in keys.iter().enumerate().zip(hashes) {
+        for (at, (key, &hash)) in keys.iter().zip(&hashes).enumerate() {
             each(at, self.get_under(pin, hash, key));
         }
     }
@@ -138,16 +139,18 @@ impl Core {
     }
 }
 
-impl<'s, I> GetMany<'s, I> {
-    fn answer(core: &'s Core, keys: &[&[u8]], answers: &mut Answers<Option<Value<'s>>>) {
-        match core.pin() {
-            Ok(pin) => core.get_group(&pin, keys, |at, found| {
-                let value = found.map(|found| found.map(|bytes| Value::keep(&pin, bytes)));
-                answers[at] = Some(value.map_err(Box::new));
-            }),
-            Err(_) => {
-                (0..).zip(keys).for_each(|(at, key)| answers[at] = Some(core.get(key).map_err(Box::new)));
-            }
+/// Apart from whatever yields the keys, so that a lookup becomes a part of it.
+#[inline(never)]
+fn answer_all<'s>(core: &'s Core, keys: &[&[u8]], answers: &mut Answers<Option<Value<'s>>>) {
+    match core.pin() {
+        Ok(pin) => core.get_group(&pin, keys, |at, found| {
+            answers[at] = Some(match found {
+                Ok(found) => Ok(found.map(|bytes| Value::keep(&pin, bytes))),
+                Err(error) => Err(Box::new(error)),
+            });
+        }),
+        Err(_) => {
+            (0..).zip(keys).for_each(|(at, key)| answers[at] = Some(core.get(key).map_err(Box::new)));
         }
     }
 }
@@ -164,7 +167,7 @@ where
         self.keys.next_with(|keys, answers| {
             // `as_ref` is called once for each (C17).
             let bytes = keys.each_ref().map(|key| key.as_ref().map_or(&[][..], AsRef::as_ref));
-            Self::answer(self.core, &bytes[..keys.iter().flatten().count()], answers);
+            answer_all(self.core, &bytes[..keys.iter().flatten().count()], answers);
         })
     }
 
