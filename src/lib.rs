@@ -43,7 +43,8 @@ pub use error::{Detail, Error, Result};
 pub use format::record::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use format::schema::{DataType, Layout, Schema};
 pub use map::{
-    Codec, DynIter, DynMap, Entry, Fixed, Integer, Key, Map, MapIter, MapKeys, MapValues, ModifiedEntry, Set,
+    Codec, DynIter, DynMap, DynSnapshot, Entry, Fixed, Integer, Key, Map, MapBatch, MapGetMany, MapIter,
+    MapKeys, MapSnapshot, MapSnapshotIter, MapValues, ModifiedEntry, Set,
 };
 #[cfg(feature = "serde")]
 pub use map::{Named, Postcard};

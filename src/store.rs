@@ -40,6 +40,7 @@ use std::sync::Arc;
 pub use compact::{Compaction, CompactionProgress};
 pub use iter::{Iter, Keys, Values};
 pub use many::GetMany;
+pub(crate) use many::{Answers, GROUP, Grouped};
 pub use report::Buckets;
 pub use scan::Scan;
 pub use snapshot::{Snapshot, SnapshotIter};

@@ -207,8 +207,42 @@ impl<K: Key + Drawn<Owned: Hash> + ?Sized, V: Drawn + ?Sized> Pair<K, V> {
             }
             10..13 => self.reopen_after_close(),
             13..15 => self.reopen_after_kill(),
+            15..25 => self.apply_batch(),
+            25..35 => self.get_many(),
             _ => {}
         }
+    }
+
+    /// Puts and removals together, of absent keys and of the same ones too, and now and then a clear.
+    fn apply_batch(&mut self) {
+        let mut batch = self.map.as_ref().unwrap().batch();
+        for _ in 0..self.random.below(200) {
+            let (key, value) = (self.key(), self.value());
+            match self.random.below(2_000) {
+                0 => {
+                    batch.clear();
+                    self.model.clear();
+                }
+                1..700 => {
+                    batch.remove(lent::<K>(&key)).unwrap();
+                    self.model.remove::<K::Owned>(&key);
+                }
+                _ => {
+                    batch.put(key.clone(), value.clone()).unwrap();
+                    self.model.insert(key, value);
+                }
+            }
+        }
+        let map = self.map.as_ref().unwrap();
+        map.apply(&batch).unwrap();
+        assert_eq!(map.len(), self.model.len() as u64);
+    }
+
+    fn get_many(&mut self) {
+        let keys: Vec<_> = (0..self.random.below(50)).map(|_| self.key()).collect();
+        let answers = self.map.as_ref().unwrap().get_many(keys.iter().map(lent::<K>));
+        let answers: Vec<_> = answers.map(Result::unwrap).collect();
+        assert!(answers.into_iter().eq(keys.iter().map(|key| self.model.get::<K::Owned>(key).cloned())));
     }
 
     fn reopen_after_close(&mut self) {

@@ -43,11 +43,15 @@ fn a_batch_is_applied_in_both_layouts() {
     let place = Place::new();
     let numbers = Schema::new(built_in("u32"), built_in("u32"));
     for (file, schema) in [("records", words()), ("cells", numbers)] {
-        let map = Options::new().create_dyn(place.file(file), schema).unwrap();
+        let map = Options::new().background(false).create_dyn(place.file(file), schema).unwrap();
         map.insert_many([("gone", [1; 4]), ("kept", [2; 4])]).unwrap();
         let mut batch = Batch::new();
         batch.put("twic", [3; 4]).remove("gone").put("twic", [4; 4]).put("late", [5; 4]).remove("late");
+        let logged = || map.stats().unwrap().log_bytes_since_checkpoint;
+        let before = logged();
         map.apply(&batch).unwrap();
+        let (put, removal) = (8 + 4 + 4, 8 + 4u64.next_multiple_of(8));
+        assert_eq!(logged() - before, 24 + put + removal, "{file}: a batch record, and one for each change");
         let mut entries: Vec<_> = map.iter().map(|entry| entry.unwrap()).collect();
         entries.sort();
         assert_eq!(entries, [(b"kept".to_vec(), vec![2; 4]), (b"twic".to_vec(), vec![4; 4])], "{file}");

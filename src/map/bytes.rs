@@ -3,12 +3,10 @@
 //! The layout of a typed map is a constant of its types: what is inlined into it leaves one of the two ways, and a buffer of
 //! the type's size on the stack. Only a map whose types are known at run time asks each time.
 
-use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::format::record::Kind;
 use crate::format::schema::{Layout, MAX_INLINE_BYTES};
 use crate::store::inline::{Change, InlineIter};
-use crate::store::{Iter, Step, Store};
+use crate::store::{Iter, Snapshot, SnapshotIter, Step, Store};
 
 const MAX_WIDTH: usize = MAX_INLINE_BYTES as usize;
 
@@ -24,6 +22,22 @@ pub(crate) fn get<T>(
         Layout::Record => Ok(store.get(key)?.map(|value| found(&value))),
         Layout::Inline { elem_width, .. } => {
             with_room(elem_width, |elem| Ok(store.inline_get(key, elem)?.then(|| found(elem))))
+        }
+    }
+}
+
+/// Shows `each` the numbers of some keys and their values.
+#[inline(always)]
+pub(super) fn get_group(
+    store: &Store,
+    layout: Layout,
+    keys: &[&[u8]],
+    each: impl FnMut(usize, Result<Option<&[u8]>>),
+) {
+    match layout {
+        Layout::Record => store.get_group(keys, each),
+        Layout::Inline { elem_width, .. } => {
+            with_room(elem_width, |elem| store.inline_get_group(keys, elem, each))
         }
     }
 }
@@ -125,21 +139,33 @@ fn leave<B: AsRef<[u8]>>(step: Step<B>, present: bool, elem: &mut [u8]) -> Resul
     }
 }
 
-/// Makes the changes of a batch: together where records hold the entries, else one after the other.
-pub(super) fn apply(store: &Store, layout: Layout, batch: &Batch) -> Result<()> {
-    if layout == Layout::Record {
-        return store.apply(batch);
-    }
-    if batch.clears() {
-        store.clear()?;
-    }
-    batch.changes().try_for_each(|change| {
-        let change = change?;
-        match change.frame.kind {
-            Kind::Remove => remove(store, layout, change.key, |_| ()).map(drop),
-            _ => insert(store, layout, change.key, change.value, |_| ()).map(drop),
+/// What `found` makes of the value that a key had.
+#[inline]
+pub(super) fn get_then<T>(
+    snapshot: &Snapshot,
+    layout: Layout,
+    key: &[u8],
+    found: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>> {
+    match layout {
+        Layout::Record => Ok(snapshot.get(key)?.map(|value| found(&value))),
+        Layout::Inline { elem_width, .. } => {
+            with_room(elem_width, |elem| Ok(snapshot.inline_get(key, elem)?.then(|| found(elem))))
         }
-    })
+    }
+}
+
+/// What `found` makes of the next entry of a snapshot; `None` at the end.
+#[inline]
+pub(super) fn next_then<T>(
+    entries: &mut SnapshotIter<'_>,
+    layout: Layout,
+    found: impl FnOnce(&[u8], &[u8]) -> Result<T>,
+) -> Option<Result<T>> {
+    match layout {
+        Layout::Record => Some(entries.next()?.and_then(|(key, value)| found(&key, &value))),
+        Layout::Inline { .. } => entries.next_inline(found),
+    }
 }
 
 /// Gives `f` a buffer of so many bytes on the stack. Where the width is a constant, so is the size.

@@ -40,7 +40,7 @@ use crate::upkeep::verify::Verification;
 /// ```
 #[derive(Clone)]
 pub struct DynMap {
-    store: Store,
+    pub(super) store: Store,
 }
 
 impl Options {
@@ -103,9 +103,7 @@ impl DynMap {
         bytes::remove(&self.store, self.layout(), self.key(key.as_ref())?, <[u8]>::to_vec)
     }
 
-    /// Inserts many entries. In the record layout they are made together: after an error or a crash all of them are there
-    /// or none, and [`Durability::Immediate`](crate::Durability::Immediate) syncs once. In the inline layout each is a
-    /// write of its own.
+    /// Inserts many entries together: all of them, or none after an error or a crash. They are collected in a [`Batch`].
     ///
     /// # Errors
     /// As those of [`DynMap::insert`]. Where one of them is no key or no value of the file, nothing has changed.
@@ -116,8 +114,7 @@ impl DynMap {
         self.apply(&Batch::from_iter(entries))
     }
 
-    /// Makes the changes of a batch: together in the record layout, as [`Store::apply`]; in the inline layout each is a
-    /// write of its own.
+    /// Makes the changes of a batch together, as [`Store::apply`].
     ///
     /// # Errors
     /// As those of [`DynMap::insert`]. Where something in the batch is no key or no value of the file, nothing has changed.
@@ -139,7 +136,7 @@ impl DynMap {
         if self.schema() != Schema::BYTES {
             self.check(batch)?;
         }
-        bytes::apply(&self.store, self.layout(), batch)
+        self.store.apply(batch)
     }
 
     fn check(&self, batch: &Batch) -> Result<()> {

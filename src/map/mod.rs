@@ -11,6 +11,7 @@
 //! A change that is an error has changed nothing, and that goes for codecs too: one that may refuse the value before is
 //! asked before that is replaced.
 
+mod batch;
 mod built_in;
 pub(crate) mod bytes;
 mod codec;
@@ -19,17 +20,22 @@ mod entry;
 mod file;
 mod integer;
 mod iter;
+mod many;
 #[cfg(feature = "serde")]
 mod postcard;
 mod set;
+mod snapshot;
 mod typed;
 
+pub use batch::MapBatch;
 pub use codec::{Codec, Fixed, Key};
 pub use dynamic::{DynIter, DynMap};
 pub use entry::{Entry, ModifiedEntry};
 pub use integer::Integer;
 pub use iter::{MapIter, MapKeys, MapValues};
+pub use many::MapGetMany;
 #[cfg(feature = "serde")]
 pub use postcard::{Named, Postcard};
 pub use set::Set;
+pub use snapshot::{DynSnapshot, MapSnapshot, MapSnapshotIter};
 pub use typed::Map;

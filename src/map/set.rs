@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::format::schema::Schema;
+use crate::map::batch::MapBatch;
 use crate::map::codec::{Codec, Key};
 use crate::map::file::{self, file_operations};
 use crate::map::iter::MapKeys;
@@ -33,7 +34,7 @@ use crate::upkeep::verify::Verification;
 /// # }
 /// ```
 pub struct Set<K: ?Sized> {
-    map: Map<K, ()>,
+    pub(super) map: Map<K, ()>,
 }
 
 impl Options {
@@ -116,6 +117,27 @@ impl<K: Key + ?Sized> Set<K> {
     #[inline]
     pub fn remove(&self, key: &K::Ref) -> Result<bool> {
         Ok(self.map.remove(key)?.is_some())
+    }
+
+    /// A batch for this set, which changes nothing yet: as [`Map::batch`].
+    pub fn batch(&self) -> MapBatch<K, ()> {
+        self.map.batch()
+    }
+
+    /// Makes the changes of a batch together: as [`Map::apply`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let primes = tophash::Set::<u64>::open(dir.path().join("primes.tophash"))?;
+    /// primes.insert_many([2, 3, 9])?;
+    /// let mut batch = primes.batch();
+    /// batch.insert(5)?.remove(&9)?;
+    /// primes.apply(&batch)?;
+    /// assert!(primes.contains(&5)? && !primes.contains(&9)?);
+    /// # Ok::<(), tophash::Error>(())
+    /// ```
+    pub fn apply(&self, batch: &MapBatch<K, ()>) -> Result<()> {
+        self.map.apply(batch)
     }
 
     /// Puts many keys into the set: as [`Map::insert_many`].

@@ -5,7 +5,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
 
-use crate::batch::Batch;
 use crate::error::Result;
 use crate::format::schema::{Layout, Schema};
 use crate::map::bytes::{self, Entries};
@@ -250,61 +249,6 @@ impl<K: Key + ?Sized, V: Codec + ?Sized> Map<K, V> {
         Entry::new(self, key)
     }
 
-    /// Inserts many entries. Where records hold them they are made together: after an error or a crash all of them are
-    /// there or none, and [`Durability::Immediate`](crate::Durability::Immediate) syncs once. Where cells hold them each is
-    /// a write of its own.
-    ///
-    /// # Errors
-    /// As those of [`Map::insert`], but values that are replaced are not looked at. Where a codec refuses one of the
-    /// entries, nothing has changed.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let squares = tophash::Map::<u32, u64>::open(dir.path().join("squares.tophash"))?;
-    /// squares.insert_many([(3, 9), (4, 16), (5, 25)])?;
-    /// assert_eq!(squares.len(), 3);
-    /// # Ok::<(), tophash::Error>(())
-    /// ```
-    pub fn insert_many<A: Borrow<K::Ref>, B: Borrow<V::Ref>>(
-        &self,
-        entries: impl IntoIterator<Item = (A, B)>,
-    ) -> Result<()> {
-        let mut batch = Batch::new();
-        for (key, value) in entries {
-            put::<K, V>(&mut batch, key.borrow(), value.borrow())?;
-        }
-        bytes::apply(&self.store, Self::LAYOUT, &batch)
-    }
-
-    /// Inserts as many entries as there are, and returns their number. What [`Extend`] is for other collections, which here
-    /// would have to lose the errors.
-    ///
-    /// # Errors
-    /// As those of [`Map::insert_many`]. The first entries stay, up to a thousand before the error are not there.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let squares = tophash::Map::<u32, u64>::open(dir.path().join("squares.tophash"))?;
-    /// assert_eq!(squares.try_extend((0..5_000).map(|n| (n, u64::from(n) * u64::from(n))))?, 5_000);
-    /// # Ok::<(), tophash::Error>(())
-    /// ```
-    pub fn try_extend<A: Borrow<K::Ref>, B: Borrow<V::Ref>>(
-        &self,
-        entries: impl IntoIterator<Item = (A, B)>,
-    ) -> Result<u64> {
-        let (mut batch, mut done) = (Batch::new(), 0);
-        let mut entries = entries.into_iter().peekable();
-        while let Some((key, value)) = entries.next() {
-            put::<K, V>(&mut batch, key.borrow(), value.borrow())?;
-            if batch.is_full() || entries.peek().is_none() {
-                bytes::apply(&self.store, Self::LAYOUT, &batch)?;
-                done += batch.len() as u64;
-                batch.reset();
-            }
-        }
-        Ok(done)
-    }
-
     /// Removes every entry for which `keep` returns false, and returns their number. Entries that are there throughout
     /// are asked about exactly once, in no order; others may be.
     ///
@@ -383,13 +327,6 @@ impl<K: Key + ?Sized, V: Codec + ?Sized> Map<K, V> {
 }
 
 file_operations!(<K: Key, V: Codec> Map<K, V>, store);
-
-/// Adds an entry to a batch.
-fn put<K: Key + ?Sized, V: Codec + ?Sized>(batch: &mut Batch, key: &K::Ref, value: &V::Ref) -> Result<()> {
-    let (key, value) = (K::encode(key)?, V::encode(value)?);
-    batch.put(fits::<K>(key.as_ref())?, fits::<V>(value.as_ref())?);
-    Ok(())
-}
 
 impl<K: ?Sized, V: ?Sized> Clone for Map<K, V> {
     fn clone(&self) -> Self {

@@ -8,20 +8,22 @@
 //!
 //! each of which is harmless by itself if the next one fails: growing is logged in records of its own.
 
+mod changes;
+
 use crate::batch::{Batch, Change};
 use crate::error::{Error, Result};
 use crate::file::epoch::Pin;
-use crate::file::log::segment::Segment;
 use crate::file::log::writer::Purpose;
 use crate::file::pages::IndexPages;
-use crate::format::bucket::Hash;
 use crate::format::record::{BatchValue, EvacuateValue, Frame, Kind};
 use crate::format::schema::Layout;
 use crate::mutants::{Mutant, kept};
 use crate::store::Store;
 use crate::store::core::{Core, Writer};
 use crate::store::growth::GrowthRecord;
-use crate::table::{ClearPlan, Growth, KeyHasher, Spot, foresee, prefetch};
+use crate::table::{ClearPlan, Growth, foresee, prefetch};
+use crate::upkeep::records::Live;
+use changes::Changes;
 
 /// Keys whose buckets and records are fetched ahead together.
 const GROUP: usize = 16;
@@ -110,83 +112,24 @@ impl Store {
     }
 }
 
-/// The changes of a batch on their way into the store.
-struct Changes<'b, 'p> {
-    clears: bool,
-    /// In the order in which they are logged and made.
-    list: Vec<Planned<'b, 'p>>,
-    /// Places in the list, so sorted that keys of one bucket are neighbours, however many buckets there are.
-    by_bucket: Vec<(u64, usize)>,
-}
-
-struct Planned<'b, 'p> {
-    change: Change<'b>,
-    hash: Hash,
-    /// Where the key is; for a key that is not in the table, nowhere.
-    spot: Spot,
-    /// The record that the table points at no more, and its bytes.
-    before: Option<(&'p Segment, u64)>,
-    /// It is superseded by a later one, or removes an absent key: it is not logged (D15).
-    idle: bool,
-}
-
-impl<'b> Changes<'b, '_> {
-    fn new(batch: &'b Batch, hasher: &KeyHasher) -> Result<Self> {
-        let plan = |change: Result<Change<'b>>| {
-            let change = change?;
-            // Behind a clear there is nothing to remove.
-            let idle = batch.clears() && change.frame.kind == Kind::Remove;
-            let hash = hasher.hash(change.key);
-            Ok(Planned { change, hash, spot: Spot::default(), before: None, idle })
-        };
-        let mut list = batch.changes().map(plan).collect::<Result<Vec<_>>>()?;
-        let reversed = list.iter().map(|planned| planned.hash.0.reverse_bits());
-        let mut by_bucket: Vec<_> = reversed.zip(0..).collect();
-        by_bucket.sort_unstable_by(|(hash, a), (other, b)| {
-            let keys = || list[*a].change.key.cmp(list[*b].change.key);
-            hash.cmp(other).then_with(keys).then(a.cmp(b))
-        });
-        for two in by_bucket.windows(2) {
-            let ((hash, a), (other, b)) = (two[0], two[1]);
-            list[a].idle |= hash == other && list[a].change.key == list[b].change.key;
-        }
-        by_bucket.retain(|&(_, at)| !list[at].idle);
-        Ok(Changes { clears: batch.clears(), list, by_bucket })
-    }
-
-    fn active(&self) -> impl Iterator<Item = &Planned<'b, '_>> {
-        self.list.iter().filter(|planned| !planned.idle)
-    }
-
-    fn puts(&self) -> impl Iterator<Item = &Planned<'b, '_>> {
-        self.active().filter(|planned| planned.is_put())
-    }
-
-    fn purpose(&self) -> Purpose {
-        if self.puts().next().is_some() { Purpose::Add } else { Purpose::Free }
-    }
-}
-
-impl Planned<'_, '_> {
-    fn is_put(&self) -> bool {
-        self.change.frame.kind == Kind::Put
-    }
-
-    fn is_new(&self) -> bool {
-        self.is_put() && !self.spot.is_taken()
-    }
-}
-
 impl Core {
     pub(super) fn apply(&self, batch: &Batch) -> Result<()> {
         let pin = self.pin()?;
-        let mut changes = Changes::new(batch, &self.hasher)?;
+        match self.layout() {
+            Layout::Record => self.apply_in(&pin, &self.records(&pin), batch),
+            Layout::Inline { .. } => self.apply_in(&pin, &self.inline_cells(), batch),
+        }
+    }
+
+    /// Applies a batch to cells of this layout.
+    fn apply_in<'p, C: Live<'p>>(&'p self, pin: &'p Pin<'_>, cells: &C, batch: &Batch) -> Result<()> {
+        let mut changes = Changes::<C::Name<'_>>::new(batch, &self.hasher)?;
         let files = self.ready_to_write(changes.purpose())?;
         let mut writer = self.lock_writer()?;
-        self.grow_for(&mut writer, &pin, &changes)?;
+        self.grow_for(&mut writer, pin, cells, &changes)?;
 
         let clear = changes.clears.then(|| writer.table.prepare_clear(self)).transpose()?;
-        self.locate(&writer, &pin, &mut changes)?;
+        self.locate(&writer, pin, cells, &mut changes)?;
         let needed = overflow_buckets(&writer, clear.as_ref(), &changes)?;
         writer.table.secure_settled(self, clear.as_ref(), needed)?;
         let (batch_frame, clear_frame) =
@@ -194,9 +137,10 @@ impl Core {
         let frames = || changes.active().map(|planned| planned.change.frame);
         let frames = || clear.iter().map(|_| clear_frame).chain(frames());
         let value = BatchValue { bytes: frames().map(|f| f.bytes()).sum(), records: frames().count() as u64 };
+        let finish = if C::IN_RECORDS { Core::finish_write } else { Core::finish_change };
         if value.records == 0 {
             // The table may have begun to shrink all the same.
-            return self.finish_write(files, writer);
+            return finish(self, files, writer);
         }
         let room = if kept(Mutant::RoomForWholeBatch) { value.bytes } else { 0 };
         self.secure(&mut writer, batch_frame.bytes() + room, changes.purpose())?;
@@ -208,14 +152,20 @@ impl Core {
             writer.log()?.append(&clear_frame, &[], &[]);
             writer.table.clear(self, plan);
             _dropped_without_the_lock = self.arrays.give_up_ahead();
-            self.log.segments(&pin).iter().for_each(|segment| segment.set_live(0));
+            self.log.segments(pin).iter().for_each(|segment| segment.set_live(0));
         }
-        self.make(&mut writer, &changes)?;
-        self.finish_write(files, writer)
+        self.make::<C>(&mut writer, &changes)?;
+        finish(self, files, writer)
     }
 
     /// Grows the table as far as the batch needs it, and evacuates the old buckets of its keys.
-    fn grow_for(&self, writer: &mut Writer, pin: &Pin<'_>, changes: &Changes<'_, '_>) -> Result<()> {
+    fn grow_for<'p, 'b, C: Live<'p>>(
+        &self,
+        writer: &mut Writer,
+        pin: &Pin<'_>,
+        cells: &C,
+        changes: &Changes<'b, '_, C::Name<'b>>,
+    ) -> Result<()> {
         let puts = changes.puts().count() as u64;
         if puts == 0 && !changes.clears && writer.table.shrink_due() {
             match self.start_growth(writer, Growth::Shrink) {
@@ -225,31 +175,44 @@ impl Core {
         }
         let count = if changes.clears { 0 } else { writer.table.counters().count };
         if puts > 0 && writer.table.growth_due_for(count + puts).is_some() {
-            let new = if changes.clears { puts } else { self.count_new(writer, pin, changes)? };
+            let new = if changes.clears { puts } else { self.count_new(writer, pin, cells, changes)? };
             self.grow_to(writer, pin, count + new, new > 0)?;
         }
         if changes.clears { Ok(()) } else { self.settle(writer, pin, changes) }
     }
 
     /// How many keys the batch brings.
-    fn count_new(&self, writer: &Writer, pin: &Pin<'_>, changes: &Changes<'_, '_>) -> Result<u64> {
-        let (table, records) = (&writer.table, self.records(pin));
+    fn count_new<'p, 'b, C: Live<'p>>(
+        &self,
+        writer: &Writer,
+        pin: &Pin<'_>,
+        cells: &C,
+        changes: &Changes<'b, '_, C::Name<'b>>,
+    ) -> Result<u64> {
         let mut new = 0;
         for group in changes.by_bucket.chunks(GROUP) {
-            self.fetch_ahead(writer, pin, changes, group);
+            self.fetch_ahead::<C>(writer, pin, changes, group);
             for planned in group.iter().map(|&(_, at)| &changes.list[at]).filter(|planned| planned.is_put()) {
-                let (spot, _) = table.locate(&records, planned.hash, planned.change.key)?;
+                let (spot, _) = writer.table.locate(cells, planned.hash, planned.change.key)?;
                 new += u64::from(!spot.is_taken());
             }
         }
         Ok(new)
     }
 
-    fn fetch_ahead(&self, writer: &Writer, pin: &Pin<'_>, changes: &Changes<'_, '_>, group: &[(u64, usize)]) {
+    fn fetch_ahead<'p, C: Live<'p>>(
+        &self,
+        writer: &Writer,
+        pin: &Pin<'_>,
+        changes: &Changes<'_, '_, C::Name<'_>>,
+        group: &[(u64, usize)],
+    ) {
         let (geometry, hashes) =
             (writer.table.geometry(), group.iter().map(|&(_, at)| changes.list[at].hash));
         hashes.clone().for_each(|hash| prefetch(geometry, hash));
-        hashes.for_each(|hash| foresee(geometry, hash, |position| self.log.prefetch(pin, position)));
+        if C::IN_RECORDS {
+            hashes.for_each(|hash| foresee(geometry, hash, |position| self.log.prefetch(pin, position)));
+        }
     }
 
     /// Doubles the table until it takes so many entries. A growth that can't be afforded is put off (D18).
@@ -285,7 +248,7 @@ impl Core {
 
     /// While a growth is under way: evacuates as many buckets at its mark as the batch has changes, so that it goes on at
     /// its pace, and then those of the batch's keys.
-    fn settle(&self, writer: &mut Writer, pin: &Pin<'_>, changes: &Changes<'_, '_>) -> Result<()> {
+    fn settle<N>(&self, writer: &mut Writer, pin: &Pin<'_>, changes: &Changes<'_, '_, N>) -> Result<()> {
         let purpose = changes.purpose();
         let mut left = changes.by_bucket.len();
         while writer.table.growing() && left > 0 {
@@ -331,17 +294,24 @@ impl Core {
     }
 
     /// Finds every key, and so reads and checks whatever the changes rely on. A removal of an absent key becomes idle.
-    fn locate<'p>(&'p self, writer: &Writer, pin: &'p Pin<'_>, changes: &mut Changes<'_, 'p>) -> Result<()> {
+    fn locate<'p, 'b, C: Live<'p>>(
+        &self,
+        writer: &Writer,
+        pin: &Pin<'_>,
+        cells: &C,
+        changes: &mut Changes<'b, 'p, C::Name<'b>>,
+    ) -> Result<()> {
         if changes.clears {
             return Ok(());
         }
-        let (table, records) = (&writer.table, self.records(pin));
+        let table = &writer.table;
         for group in changes.by_bucket.chunks(GROUP) {
-            self.fetch_ahead(writer, pin, changes, group);
+            self.fetch_ahead::<C>(writer, pin, changes, group);
             for &(_, at) in group {
                 let planned = &mut changes.list[at];
-                let (spot, record) = table.locate_settled(&records, planned.hash, planned.change.key)?;
+                let (spot, found) = table.locate_settled(cells, planned.hash, planned.change.key)?;
                 planned.spot = spot;
+                let record = found.as_ref().and_then(C::record);
                 planned.before = record.map(|record| (record.segment(), record.record_bytes()));
                 if !planned.is_put() {
                     planned.idle = !spot.is_taken();
@@ -353,7 +323,11 @@ impl Core {
     }
 
     /// Logs the changes and makes them in the table.
-    fn make(&self, writer: &mut Writer, changes: &Changes<'_, '_>) -> Result<()> {
+    fn make<'p, 'b, C: Live<'p>>(
+        &self,
+        writer: &mut Writer,
+        changes: &Changes<'b, '_, C::Name<'b>>,
+    ) -> Result<()> {
         let Writer { table, log, .. } = writer;
         let log = log.as_mut().ok_or(Error::ReadOnly)?;
         for (at, planned) in changes.list.iter().enumerate() {
@@ -366,8 +340,10 @@ impl Core {
             let Change { frame, key, value } = planned.change;
             let position = log.append(&frame, key, value);
             if planned.is_put() {
-                log.add_live(frame.bytes());
-                table.put_settled(planned.spot, planned.hash, position);
+                if C::IN_RECORDS {
+                    log.add_live(frame.bytes());
+                }
+                table.put_settled(planned.spot, planned.hash, C::content(planned.hash, position, key, value));
             } else {
                 table.remove_settled(planned.spot, planned.hash);
             }
@@ -383,10 +359,10 @@ impl Core {
 const STEP: usize = EvacuateValue::MAX_BUCKETS;
 
 /// How many overflow buckets the new keys take at most.
-fn overflow_buckets(
+fn overflow_buckets<N>(
     writer: &Writer,
     clear: Option<&ClearPlan<IndexPages>>,
-    changes: &Changes<'_, '_>,
+    changes: &Changes<'_, '_, N>,
 ) -> Result<u64> {
     let b = writer.table.geometry().array.b();
     let planned = |&(_, at): &(u64, usize)| &changes.list[at];

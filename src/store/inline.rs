@@ -105,11 +105,22 @@ impl Core {
     #[inline]
     fn inline_get(&self, key: &[u8], elem: &mut [u8]) -> Result<bool> {
         let hash = self.hasher.hash(key);
-        let pin = self.pin()?;
+        self.inline_get_under(&self.pin()?, hash, key, elem)
+    }
+
+    /// [`Core::inline_get`] under a pin.
+    #[inline]
+    pub(super) fn inline_get_under(
+        &self,
+        pin: &Pin<'_>,
+        hash: Hash,
+        key: &[u8],
+        elem: &mut [u8],
+    ) -> Result<bool> {
         let mut copy = |slot: Slot<'_, IndexPages>| slot.read_if(key, elem).then_some(());
-        match peek(self.published(&pin), hash, |slot| Some(copy(slot))) {
+        match peek(self.published(pin), hash, |slot| Some(copy(slot))) {
             Some(decided) => Ok(decided.is_some()),
-            None => self.inline_get_anywhere(&pin, hash, key, elem),
+            None => self.inline_get_anywhere(pin, hash, key, elem),
         }
     }
 

@@ -19,7 +19,7 @@ use std::sync::{Arc, Weak};
 use crate::error::{Error, Result};
 use crate::file::log::segment::Segment;
 use crate::file::log::writer::Purpose;
-use crate::format::bucket::{Hash, Position};
+use crate::format::bucket::{Cell, Hash, Position};
 use crate::format::record::{Frame, Kind};
 use crate::format::segment::SEGMENT_UNIT_BYTES;
 use crate::mutants::{Mutant, kept};
@@ -342,7 +342,7 @@ impl Core {
         let log = writer.log()?;
         let moved_to = log.append(&frame, key, value);
         log.add_live(frame.bytes());
-        writer.table.relocate(hash, spot, moved_to);
+        writer.table.relocate(hash, spot, Cell::new(moved_to, hash));
         segment.remove_live(candidate.bytes);
         let moved = &mut writer.compactor.moved;
         (moved.records, moved.bytes) = (moved.records + 1, moved.bytes + frame.bytes());

@@ -9,11 +9,12 @@ use crate::file::epoch::{Domain, Pin};
 use crate::file::fork::Process;
 use crate::file::log::Log;
 use crate::file::past::PastPages;
+use crate::format::schema::Layout;
 use crate::store::Store;
 use crate::store::core::Core;
 use crate::store::iter::next_entry;
 use crate::store::value::Value;
-use crate::table::{Cells as _, Geometry, KeyHasher, Walk, lookup};
+use crate::table::{Cells as _, Geometry, InlineCells, KeyHasher, Slot, Walk, lookup};
 use crate::upkeep::kept::KeptCheckpoint;
 use crate::upkeep::records::PinnedRecords;
 
@@ -259,6 +260,18 @@ impl Snapshot {
         self.iter().map(|entry| Ok(entry?.1))
     }
 
+    /// Copies the value that a key had to `elem`; false, and `elem` may hold anything, where the key was absent.
+    pub(crate) fn inline_get(&self, key: &[u8], elem: &mut [u8]) -> Result<bool> {
+        self.process.check()?;
+        let copy = |slot: Slot<'_, PastPages>| Ok(slot.read_if(key, elem).then_some(()));
+        Ok(lookup(|| &self.geometry, self.hasher.hash(key), copy)?.is_some())
+    }
+
+    /// How the cells hold keys and values.
+    pub(crate) fn layout(&self) -> Layout {
+        self.kept.header().identity.schema.layout
+    }
+
     fn pin(&self) -> Result<Pin<'_>> {
         self.process.check()?;
         Ok(self.domain.pin())
@@ -310,11 +323,28 @@ impl<'s> Iterator for SnapshotIter<'s> {
             State::Walking(walk, pin) => {
                 next_entry(walk, || &self.snapshot.geometry, &self.snapshot.records(pin), pin)
             }
-            State::Failed(_) => match std::mem::replace(&mut self.state, State::Ended) {
-                State::Failed(error) => Some(Err(error)),
-                _ => None,
-            },
-            State::Ended => None,
+            _ => self.over().map(Err),
+        }
+    }
+}
+
+impl SnapshotIter<'_> {
+    /// In the inline layout: what `found` makes of the next key and elem; `None` at the end.
+    pub(crate) fn next_inline<T>(
+        &mut self,
+        found: impl FnOnce(&[u8], &[u8]) -> Result<T>,
+    ) -> Option<Result<T>> {
+        let State::Walking(walk, _) = &mut self.state else { return self.over().map(Err) };
+        let Snapshot { geometry, hasher, .. } = self.snapshot;
+        let entry = walk.next(|| geometry, &InlineCells::of(self.snapshot.layout(), hasher))?;
+        Some(entry.and_then(|entry| found(entry.key(), entry.elem())))
+    }
+
+    /// The error that there is in place of a walk, once.
+    fn over(&mut self) -> Option<Error> {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Failed(error) => Some(error),
+            _ => None,
         }
     }
 }

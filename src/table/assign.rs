@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{CELLS, Cell, Hash};
-use crate::seam::{Pages, Records};
+use crate::format::bucket::{CELLS, Hash};
+use crate::seam::Pages;
 
 use super::array::{Array, Bucket, BucketIndex, Chain};
-use super::cells::{Content, InlineKey, Name};
+use super::cells::{Content, InlineKey, KeyedCells, Located, Name};
 use super::counters::{Counters, LoadFactor};
 use super::geometry::{Geometry, Host};
 use super::lookup::{Found, find, stray_mark};
@@ -108,19 +108,15 @@ impl<P: Pages> Table<P> {
         })
     }
 
-    /// Where the key is now, or would go, and its record if it has one.
+    /// Where the key is now, or would go, and what there is to learn of its entry if it has one: in the record layout the
+    /// record.
     #[inline]
-    pub fn locate<R: Records>(
-        &self,
-        records: &R,
-        hash: Hash,
-        key: &[u8],
-    ) -> Result<(Spot, Option<R::Record>)> {
-        let mut record = None;
-        let find = |slot: Slot<'_, P>| find_record(slot, records, hash, key, &mut record);
+    pub fn locate<'k, C: KeyedCells>(&self, cells: &C, hash: Hash, key: &'k [u8]) -> Result<Located<'k, C>> {
+        let mut found = None;
+        let find = |slot: Slot<'_, P>| cells.locate(slot, hash, key, &mut found);
         let spot =
             if self.growing() { self.find_in_growth(hash, find) } else { self.find_in_chain(hash, find) }?;
-        Ok((spot, record))
+        Ok((spot, found))
     }
 
     /// [`Table::locate`] in the inline layout; copies the key's elem, if it has one.
@@ -256,22 +252,6 @@ impl<P: Pages> Table<P> {
 fn show<P: Pages>(slot: Slot<'_, P>, hash: Hash, content: impl Content) {
     content.fill(slot);
     slot.set_tophash(hash.tophash());
-}
-
-/// The cell of a key of the record layout, if it is this one; its record goes to `found`.
-#[inline(always)]
-pub(super) fn find_record<P: Pages, R: Records>(
-    slot: Slot<'_, P>,
-    records: &R,
-    hash: Hash,
-    key: &[u8],
-    found: &mut Option<R::Record>,
-) -> Result<Option<Cell>> {
-    let cell = slot.cell();
-    if cell.may_be(hash) {
-        *found = records.matching(cell.position(), key)?;
-    }
-    Ok(found.is_some().then_some(cell))
 }
 
 /// What the plan did once without a fault, on pages that stay as they are: it can't fail the second time.

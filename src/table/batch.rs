@@ -6,12 +6,12 @@
 //! the log, as of the growth's start (D15).
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{CELLS, Cell, Hash, Position};
-use crate::seam::{Arrays, Pages, Records};
+use crate::format::bucket::{CELLS, Hash};
+use crate::seam::{Arrays, Pages};
 
 use super::array::{Array, Chain};
-use super::assign::{Table, find_record};
-use super::cells::Cells;
+use super::assign::Table;
+use super::cells::{Cells, Content, KeyedCells, Located, Name};
 use super::counters::Counters;
 use super::geometry::{Growth, Host};
 use super::grow::ClearPlan;
@@ -92,24 +92,24 @@ impl<P: Pages> Table<P> {
 
     /// [`Table::locate`] for a key whose old bucket is evacuated, if it ever had one: what is found stays where it is while
     /// other keys are changed.
-    pub fn locate_settled<R: Records>(
+    pub fn locate_settled<'k, C: KeyedCells>(
         &self,
-        records: &R,
+        cells: &C,
         hash: Hash,
-        key: &[u8],
-    ) -> Result<(Spot, Option<R::Record>)> {
+        key: &'k [u8],
+    ) -> Result<Located<'k, C>> {
         if let Some(unit) = self.unevacuated(hash)? {
             let expected = "keys whose old buckets are evacuated";
             return Err(Error::corrupt("batch in the log", 0, expected, unit));
         }
-        let mut record = None;
-        let spot = self.find_in_chain(hash, |slot| find_record(slot, records, hash, key, &mut record))?;
-        Ok((spot, record))
+        let mut found = None;
+        let spot = self.find_in_chain(hash, |slot| cells.locate(slot, hash, key, &mut found))?;
+        Ok((spot, found))
     }
 
     /// Touches what the removal of a located key looks at beyond its cell.
-    pub fn prepare_remove_settled(&self, hash: Hash, spot: Spot) -> Result<()> {
-        spot.existing.map_or(Ok(()), |cell| expect_cell(&self.geometry.array, hash, cell))
+    pub fn prepare_remove_settled<N: Name>(&self, hash: Hash, spot: Spot<N>) -> Result<()> {
+        spot.existing.map_or(Ok(()), |name| expect_cell(&self.geometry.array, hash, name))
     }
 
     /// How many overflow buckets `puts` new keys of one bucket take at most. Touches the whole chain: where some take the
@@ -142,17 +142,16 @@ impl<P: Pages> Table<P> {
         clear.map_or(&*self.geometry.array, ClearPlan::array)
     }
 
-    /// Points the key's cell at the new record, or takes the first one that is empty by now.
-    pub fn put_settled(&mut self, spot: Spot, hash: Hash, position: Position) {
-        let cell = Cell::new(position, hash);
+    /// Changes the key's cell, or takes the first one that is empty by now.
+    pub fn put_settled<N>(&mut self, spot: Spot<N>, hash: Hash, content: impl Content) {
         match (spot.existing, spot.place) {
-            (Some(_), Some(place)) => self.slot(place).set_cell(cell),
-            _ => self.insert(hash, cell),
+            (Some(_), Some(place)) => content.replace(self.slot(place)),
+            _ => self.insert(hash, content),
         }
     }
 
     /// Empties the key's cell.
-    pub fn remove_settled(&mut self, spot: Spot, hash: Hash) {
+    pub fn remove_settled<N: Name>(&mut self, spot: Spot<N>, hash: Hash) {
         if let Some(existing) = spot.existing {
             self.empty(hash, existing);
         }

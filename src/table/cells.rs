@@ -10,6 +10,7 @@ use crate::format::schema::{Layout, MAX_INLINE_BYTES};
 use crate::seam::{Pages, Records};
 
 use super::hash::KeyHasher;
+use super::plan::Spot;
 use super::slot::Slot;
 
 /// How entries are read from the cells of a layout.
@@ -269,5 +270,76 @@ impl Content for InlinePut<'_> {
     #[inline]
     fn replace<P: Pages>(self, slot: Slot<'_, P>) {
         slot.set_elem(self.key.len(), self.elem);
+    }
+}
+
+/// How the writer finds the cells of keys, and what it stores there.
+pub trait KeyedCells: Cells {
+    /// What tells a key's cell from all others.
+    type Name<'k>: Name;
+
+    /// What is learned of an entry that was found.
+    type Found;
+
+    /// The cell's name, if this is its key; what is learned goes to `found`.
+    fn locate<'k, P: Pages>(
+        &self,
+        slot: Slot<'_, P>,
+        hash: Hash,
+        key: &'k [u8],
+        found: &mut Option<Self::Found>,
+    ) -> Result<Option<Self::Name<'k>>>;
+
+    /// What a put stores for a key; its record lies at `position`.
+    fn content<'k>(hash: Hash, position: Position, key: &'k [u8], elem: &'k [u8]) -> impl Content;
+}
+
+/// Where a key is, and what was learned of its entry, if it has one.
+pub type Located<'k, C> = (Spot<<C as KeyedCells>::Name<'k>>, Option<<C as KeyedCells>::Found>);
+
+impl<R: Records> KeyedCells for R {
+    type Name<'k> = Cell;
+    type Found = R::Record;
+
+    #[inline(always)]
+    fn locate<P: Pages>(
+        &self,
+        slot: Slot<'_, P>,
+        hash: Hash,
+        key: &[u8],
+        found: &mut Option<R::Record>,
+    ) -> Result<Option<Cell>> {
+        let cell = slot.cell();
+        if cell.may_be(hash) {
+            *found = self.matching(cell.position(), key)?;
+        }
+        Ok(found.is_some().then_some(cell))
+    }
+
+    #[inline]
+    fn content<'k>(hash: Hash, position: Position, _: &'k [u8], _: &'k [u8]) -> impl Content {
+        Cell::new(position, hash)
+    }
+}
+
+impl KeyedCells for InlineCells<'_> {
+    type Name<'k> = InlineKey<'k>;
+    type Found = ();
+
+    #[inline]
+    fn locate<'k, P: Pages>(
+        &self,
+        slot: Slot<'_, P>,
+        _: Hash,
+        key: &'k [u8],
+        found: &mut Option<()>,
+    ) -> Result<Option<InlineKey<'k>>> {
+        *found = slot.holds(key).then_some(());
+        Ok(found.map(|()| InlineKey(key)))
+    }
+
+    #[inline]
+    fn content<'k>(_: Hash, _: Position, key: &'k [u8], elem: &'k [u8]) -> impl Content {
+        InlinePut { key, elem }
     }
 }

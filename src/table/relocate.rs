@@ -8,6 +8,7 @@ use crate::seam::Pages;
 
 use super::array::Chain;
 use super::assign::Table;
+use super::cells::{Content, Name};
 use super::plan::{Spot, cell_in};
 
 impl<P: Pages> Table<P> {
@@ -30,9 +31,9 @@ impl<P: Pages> Table<P> {
 
     /// Has a cell that was found point at another record, which says the same as its own. Readers have the one or the
     /// other.
-    pub fn relocate(&mut self, hash: Hash, spot: Spot, position: Position) {
+    pub fn relocate<N: Name>(&mut self, hash: Hash, spot: Spot<N>, content: impl Content) {
         match spot.existing {
-            Some(existing) => self.replace(hash, existing, Cell::new(position, hash)),
+            Some(existing) => self.replace(hash, existing, content),
             None => debug_assert!(false, "what is moved has a cell"),
         }
     }

@@ -5,7 +5,7 @@ use crate::file::epoch::Pin;
 use crate::file::log::{Log, RecordRef};
 use crate::format::bucket::{Hash, Position};
 use crate::seam::Records;
-use crate::table::KeyHasher;
+use crate::table::{InlineCells, KeyHasher, KeyedCells};
 
 /// The records that one pin keeps readable.
 pub(crate) struct PinnedRecords<'a, 's> {
@@ -46,5 +46,31 @@ impl<'a> Records for PinnedRecords<'a, '_> {
 
     fn hash(&self, record: &RecordRef<'a>) -> Hash {
         self.hasher.hash(record.key().as_slice())
+    }
+}
+
+/// What is live in the log, by the layout of the cells.
+pub(crate) trait Live<'p>: KeyedCells {
+    /// Whether cells point at records, which are live as long as they do. Where they hold the entries, records serve replays
+    /// alone, and none is live.
+    const IN_RECORDS: bool;
+
+    /// The record of an entry that was found, if it has one.
+    fn record(found: &Self::Found) -> Option<&RecordRef<'p>>;
+}
+
+impl<'p> Live<'p> for PinnedRecords<'p, '_> {
+    const IN_RECORDS: bool = true;
+
+    fn record<'f>(found: &'f RecordRef<'p>) -> Option<&'f RecordRef<'p>> {
+        Some(found)
+    }
+}
+
+impl<'p> Live<'p> for InlineCells<'_> {
+    const IN_RECORDS: bool = false;
+
+    fn record(_: &()) -> Option<&RecordRef<'p>> {
+        None
     }
 }

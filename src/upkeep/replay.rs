@@ -9,13 +9,13 @@ use crate::file::log::chain::{Chain, ChainRecord};
 use crate::file::log::segment::Segment;
 use crate::file::log::{Log, RecordRef};
 use crate::file::pages::IndexPages;
-use crate::format::bucket::{Cell, Hash, Position};
-use crate::format::record::{EvacuateValue, GROW_DOUBLE, GROW_SAME_SIZE, GROW_SHRINK, Kind};
-use crate::format::schema::{Layout, MAX_INLINE_BYTES};
+use crate::format::bucket::{Hash, Position};
+use crate::format::record::{EvacuateValue, Frame, GROW_DOUBLE, GROW_SAME_SIZE, GROW_SHRINK, Kind};
+use crate::format::schema::Layout;
 use crate::mutants::{Mutant, kept};
 use crate::seam::Arrays;
-use crate::table::{Geometry, Growth, Host, InlineCells, InlinePut, KeyHasher, Table, Trigger};
-use crate::upkeep::records::PinnedRecords;
+use crate::table::{Geometry, Growth, Host, InlineCells, KeyHasher, Table, Trigger};
+use crate::upkeep::records::{Live, PinnedRecords};
 
 /// Records whose buckets are loaded ahead together.
 const GROUP: usize = 16;
@@ -71,190 +71,191 @@ impl Replay {
     }
 
     fn apply(&mut self, pin: &Pin<'_>, segment: &Segment, record: &ChainRecord, hash: Hash) -> Result<()> {
-        let ChainRecord { frame, offset, .. } = *record;
+        let ChainRecord { frame, offset, in_batch, .. } = *record;
         self.bytes += frame.bytes();
         let bytes = segment.record(offset)?;
-        let key = bytes.key().as_slice();
-        let settled = record.in_batch && kept(Mutant::BatchDoesNoGrowthWork);
-        let inline = matches!(self.layout, Layout::Inline { .. });
         match frame.kind {
-            Kind::Put if inline => self.put_inline(offset, hash, key, bytes.value()?.as_slice()),
-            Kind::Remove if inline => self.remove_inline(offset, hash, key),
-            Kind::Move | Kind::Batch if inline => {
-                let expected = "puts and removals, since cells hold the entries";
-                Err(Error::corrupt("record of the log", offset, expected, frame.kind as u64))
-            }
-            Kind::Put if settled => self.put_settled(pin, segment, record, hash, key),
-            Kind::Remove if settled => self.remove_settled(pin, offset, hash, key),
-            Kind::Put => self.put(pin, segment, record, hash, key),
-            Kind::Move if !kept(Mutant::MovesDoNoGrowthWork) => self.put(pin, segment, record, hash, key),
-            Kind::Move => self.relocate(pin, segment, record, hash, key),
-            Kind::Remove => self.remove(pin, offset, hash, key),
+            Kind::SyncMark | Kind::Batch => Ok(()),
             Kind::Clear => {
                 let plan = self.table.prepare_clear(&self.host)?;
                 self.table.clear(&self.host, plan);
                 self.log.segments(pin).iter().for_each(|segment| segment.set_live(0));
                 Ok(())
             }
-            Kind::Grow => {
-                let value = bytes.value()?.as_slice();
-                let word = value.try_into().map_or(0, u64::from_le_bytes);
-                let growth = match word {
-                    GROW_DOUBLE => Growth::Double,
-                    GROW_SAME_SIZE => Growth::SameSize,
-                    GROW_SHRINK => Growth::Shrink,
-                    _ => return Err(Error::corrupt("growth record", offset, "a kind of growth", word)),
-                };
-                if !kept(Mutant::GrowthReplayed) {
-                    return Ok(());
+            Kind::Grow => self.grow(offset, bytes.value()?.as_slice()),
+            Kind::Put | Kind::Remove | Kind::Move | Kind::Evacuate => {
+                let settled = in_batch && kept(Mutant::BatchDoesNoGrowthWork);
+                let (table, host, key) = (&mut self.table, &self.host, bytes.key().as_slice());
+                match self.layout {
+                    Layout::Record => {
+                        let cells = &PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
+                        // Only the cells of the inline layout need the value.
+                        let value =
+                            if frame.kind == Kind::Evacuate { bytes.value()?.as_slice() } else { &[] };
+                        let change = Change { segment, frame, offset, hash, key, value, settled };
+                        Changing { table, host, cells }.apply(&change)
+                    }
+                    Layout::Inline { .. } => {
+                        let value = bytes.value()?.as_slice();
+                        let change = Change { segment, frame, offset, hash, key, value, settled };
+                        change.expect_widths(self.layout)?;
+                        let cells = &InlineCells::of(self.layout, &self.hasher);
+                        Changing { table, host, cells }.apply(&change)
+                    }
                 }
-                self.table.replay_growth(&self.host, growth)
             }
-            Kind::Evacuate => {
-                let Some(value) = EvacuateValue::decode(bytes.value()?.as_slice()) else {
-                    let expected = "numbers of old buckets, in order";
-                    return Err(Error::corrupt("evacuate record", offset, expected, "another value"));
-                };
-                if !kept(Mutant::EvacuationReplayed) {
-                    return Ok(());
-                }
-                let (table, host, at_mark, buckets) =
-                    (&mut self.table, &self.host, value.at_mark, &value.buckets);
-                let plan = if inline {
-                    let cells = InlineCells::of(self.layout, &self.hasher);
-                    table.prepare_evacuation(host, &cells, at_mark, buckets)?
-                } else {
-                    let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
-                    table.prepare_evacuation(host, &records, at_mark, buckets)?
-                };
-                table.evacuate_planned(host, plan);
-                Ok(())
-            }
-            Kind::SyncMark | Kind::Batch => Ok(()),
         }
     }
 
-    /// A put of a batch (D15).
-    fn put_settled(
-        &mut self,
-        pin: &Pin<'_>,
-        segment: &Segment,
-        record: &ChainRecord,
-        hash: Hash,
-        key: &[u8],
-    ) -> Result<()> {
-        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
-        let (spot, existing) = self.table.locate_settled(&records, hash, key)?;
-        if existing.is_none() && !spot.has_room() {
-            let needed = self.table.overflow_for(None, hash, 1)?;
-            self.table.secure_settled(&self.host, None, needed)?;
+    fn grow(&mut self, offset: u64, value: &[u8]) -> Result<()> {
+        let word = value.try_into().map_or(0, u64::from_le_bytes);
+        let growth = match word {
+            GROW_DOUBLE => Growth::Double,
+            GROW_SAME_SIZE => Growth::SameSize,
+            GROW_SHRINK => Growth::Shrink,
+            _ => return Err(Error::corrupt("growth record", offset, "a kind of growth", word)),
+        };
+        if !kept(Mutant::GrowthReplayed) {
+            return Ok(());
         }
-        self.table.put_settled(spot, hash, position(record.offset)?);
-        count_live(segment, record, existing.as_ref());
+        self.table.replay_growth(&self.host, growth)
+    }
+}
+
+/// A record that changes the cells.
+struct Change<'b> {
+    segment: &'b Segment,
+    frame: Frame,
+    offset: u64,
+    hash: Hash,
+    key: &'b [u8],
+    value: &'b [u8],
+    /// It belongs to a batch, whose records do no growth work (D15).
+    settled: bool,
+}
+
+impl Change<'_> {
+    /// Whether the record fits the cells of the inline layout.
+    fn expect_widths(&self, layout: Layout) -> Result<()> {
+        let (key, value) = match self.frame.kind {
+            Kind::Put => (Some(self.key), Some(self.value)),
+            Kind::Remove => (Some(self.key), None),
+            Kind::Move => {
+                let expected = "no moves, since cells hold the entries";
+                return Err(Error::corrupt("record of the log", self.offset, expected, "a move"));
+            }
+            _ => (None, None),
+        };
+        if !kept(Mutant::RecordWidthsChecked) {
+            return Ok(());
+        }
+        let widths =
+            [("key of a record", layout.key_width(), key), ("value of a record", layout.elem_width(), value)];
+        for (what, width, bytes) in widths {
+            if let Some(bytes) = bytes.filter(|bytes| bytes.len() != usize::from(width)) {
+                return Err(Error::corrupt(what, self.offset, u64::from(width), bytes.len() as u64));
+            }
+        }
         Ok(())
     }
+}
 
-    fn remove_settled(&mut self, pin: &Pin<'_>, offset: u64, hash: Hash, key: &[u8]) -> Result<()> {
-        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
-        let (spot, existing) = self.table.locate_settled(&records, hash, key)?;
-        let old = existing.ok_or_else(|| absent_key("remove record", offset))?;
-        self.table.prepare_remove_settled(hash, spot)?;
-        self.table.remove_settled(spot, hash);
-        old.segment().remove_live(old.record_bytes());
-        Ok(())
+/// The table, and what its cells are.
+struct Changing<'r, C> {
+    table: &'r mut Table<IndexPages>,
+    host: &'r ReplayHost,
+    cells: &'r C,
+}
+
+impl<'p, C: Live<'p>> Changing<'_, C> {
+    fn apply(&mut self, change: &Change<'_>) -> Result<()> {
+        match change.frame.kind {
+            Kind::Put if change.settled => self.put_settled(change),
+            Kind::Remove if change.settled => self.remove_settled(change),
+            Kind::Put => self.put(change),
+            Kind::Move if !kept(Mutant::MovesDoNoGrowthWork) => self.put(change),
+            Kind::Move => self.relocate(change),
+            Kind::Remove => self.remove(change),
+            Kind::Evacuate => self.evacuate(change),
+            Kind::Clear | Kind::Grow | Kind::SyncMark | Kind::Batch => Ok(()),
+        }
     }
 
-    /// A put of the inline layout: the record has what the cell gets.
-    fn put_inline(&mut self, offset: u64, hash: Hash, key: &[u8], elem: &[u8]) -> Result<()> {
-        self.expect_widths(offset, key, Some(elem))?;
-        let mut before = [0; MAX_INLINE_BYTES as usize];
-        let spot = self.table.locate_inline(hash, key, &mut before[..elem.len()])?;
+    fn put(&mut self, change: &Change<'_>) -> Result<()> {
+        let Changing { table, host, cells } = self;
+        let Change { hash, key, value, .. } = *change;
+        let (spot, existing) = table.locate(*cells, hash, key)?;
         if spot.is_taken() && !kept(Mutant::OverwriteReplayed) {
             return Ok(());
         }
         let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
-        let cells = InlineCells::of(self.layout, &self.hasher);
-        let plan = self.table.prepare_put(&self.host, &cells, hash, spot, trigger)?;
-        self.table.put(&self.host, plan, hash, InlinePut { key, elem });
+        let plan = table.prepare_put(*host, *cells, hash, spot, trigger)?;
+        table.put(*host, plan, hash, C::content(hash, position(change.offset)?, key, value));
+        count_live::<C>(change, existing.as_ref());
         Ok(())
     }
 
-    fn remove_inline(&mut self, offset: u64, hash: Hash, key: &[u8]) -> Result<()> {
-        self.expect_widths(offset, key, None)?;
-        let mut before = [0; MAX_INLINE_BYTES as usize];
-        let before = &mut before[..self.layout.elem_width().into()];
-        let spot = self.table.locate_inline(hash, key, before)?;
-        if !spot.is_taken() {
-            return Err(absent_key("remove record", offset));
+    /// A put of a batch (D15).
+    fn put_settled(&mut self, change: &Change<'_>) -> Result<()> {
+        let Changing { table, host, cells } = self;
+        let Change { hash, key, value, .. } = *change;
+        let (spot, existing) = table.locate_settled(*cells, hash, key)?;
+        if existing.is_none() && !spot.has_room() {
+            let needed = table.overflow_for(None, hash, 1)?;
+            table.secure_settled(*host, None, needed)?;
         }
+        table.put_settled(spot, hash, C::content(hash, position(change.offset)?, key, value));
+        count_live::<C>(change, existing.as_ref());
+        Ok(())
+    }
+
+    fn remove(&mut self, change: &Change<'_>) -> Result<()> {
+        let Changing { table, host, cells } = self;
+        let (spot, Some(old)) = table.locate(*cells, change.hash, change.key)? else {
+            return Err(absent_key("remove record", change.offset));
+        };
         let trigger = if kept(Mutant::ReplayShrinksNothing) { Trigger::Replay } else { Trigger::Live };
-        let cells = InlineCells::of(self.layout, &self.hasher);
-        let plan = self.table.prepare_remove(&self.host, &cells, hash, spot, trigger)?;
-        self.table.remove(&self.host, plan, hash);
+        let plan = table.prepare_remove(*host, *cells, change.hash, spot, trigger)?;
+        table.remove(*host, plan, change.hash);
+        count_dead(C::record(&old));
         Ok(())
     }
 
-    /// Whether a record fits the cells.
-    fn expect_widths(&self, offset: u64, key: &[u8], elem: Option<&[u8]>) -> Result<()> {
-        if !kept(Mutant::RecordWidthsChecked) {
-            return Ok(());
-        }
-        let widths = [
-            ("key of a record", self.layout.key_width(), Some(key)),
-            ("value of a record", self.layout.elem_width(), elem),
-        ];
-        for (what, width, bytes) in widths {
-            if let Some(bytes) = bytes.filter(|bytes| bytes.len() != usize::from(width)) {
-                return Err(Error::corrupt(what, offset, u64::from(width), bytes.len() as u64));
-            }
-        }
-        Ok(())
-    }
-
-    fn put(
-        &mut self,
-        pin: &Pin<'_>,
-        segment: &Segment,
-        record: &ChainRecord,
-        hash: Hash,
-        key: &[u8],
-    ) -> Result<()> {
-        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
-        let (spot, existing) = self.table.locate(&records, hash, key)?;
-        let trigger = if kept(Mutant::ReplayTriggersNothing) { Trigger::Replay } else { Trigger::Live };
-        let plan = self.table.prepare_put(&self.host, &records, hash, spot, trigger)?;
-        self.table.put(&self.host, plan, hash, Cell::new(position(record.offset)?, hash));
-        count_live(segment, record, existing.as_ref());
+    fn remove_settled(&mut self, change: &Change<'_>) -> Result<()> {
+        let Changing { table, cells, .. } = self;
+        let (spot, Some(old)) = table.locate_settled(*cells, change.hash, change.key)? else {
+            return Err(absent_key("remove record", change.offset));
+        };
+        table.prepare_remove_settled(change.hash, spot)?;
+        table.remove_settled(spot, change.hash);
+        count_dead(C::record(&old));
         Ok(())
     }
 
     /// What compaction copied: the same entry in another place.
-    fn relocate(
-        &mut self,
-        pin: &Pin<'_>,
-        segment: &Segment,
-        record: &ChainRecord,
-        hash: Hash,
-        key: &[u8],
-    ) -> Result<()> {
-        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
-        let (spot, Some(old)) = self.table.locate(&records, hash, key)? else {
-            return Err(absent_key("move record", record.offset));
+    fn relocate(&mut self, change: &Change<'_>) -> Result<()> {
+        let Changing { table, cells, .. } = self;
+        let Change { hash, key, value, .. } = *change;
+        let (spot, Some(old)) = table.locate(*cells, hash, key)? else {
+            return Err(absent_key("move record", change.offset));
         };
-        self.table.relocate(hash, spot, position(record.offset)?);
-        count_live(segment, record, Some(&old));
+        table.relocate(hash, spot, C::content(hash, position(change.offset)?, key, value));
+        count_live::<C>(change, Some(&old));
         Ok(())
     }
 
-    fn remove(&mut self, pin: &Pin<'_>, offset: u64, hash: Hash, key: &[u8]) -> Result<()> {
-        let records = PinnedRecords { log: &self.log, pin, hasher: &self.hasher };
-        let (spot, Some(old)) = self.table.locate(&records, hash, key)? else {
-            return Err(absent_key("remove record", offset));
+    /// Evacuations ahead of a batch.
+    fn evacuate(&mut self, change: &Change<'_>) -> Result<()> {
+        let Some(value) = EvacuateValue::decode(change.value) else {
+            let expected = "numbers of old buckets, in order";
+            return Err(Error::corrupt("evacuate record", change.offset, expected, "another value"));
         };
-        let trigger = if kept(Mutant::ReplayShrinksNothing) { Trigger::Replay } else { Trigger::Live };
-        let plan = self.table.prepare_remove(&self.host, &records, hash, spot, trigger)?;
-        self.table.remove(&self.host, plan, hash);
-        old.segment().remove_live(old.record_bytes());
+        if !kept(Mutant::EvacuationReplayed) {
+            return Ok(());
+        }
+        let Changing { table, host, cells } = self;
+        let plan = table.prepare_evacuation(*host, *cells, value.at_mark, &value.buckets)?;
+        table.evacuate_planned(*host, plan);
         Ok(())
     }
 }
@@ -265,10 +266,17 @@ fn position(offset: u64) -> Result<Position> {
 }
 
 /// Counts the record that the table points at now, instead of the one before.
-fn count_live(segment: &Segment, record: &ChainRecord, before: Option<&RecordRef<'_>>) {
-    segment.add_live(record.frame.bytes());
-    if let Some(before) = before {
-        before.segment().remove_live(before.record_bytes());
+fn count_live<'p, C: Live<'p>>(change: &Change<'_>, before: Option<&C::Found>) {
+    if C::IN_RECORDS {
+        change.segment.add_live(change.frame.bytes());
+    }
+    count_dead(before.and_then(C::record));
+}
+
+/// Counts a record that the table no longer points at.
+fn count_dead(record: Option<&RecordRef<'_>>) {
+    if let Some(record) = record {
+        record.segment().remove_live(record.record_bytes());
     }
 }
 

@@ -1,8 +1,8 @@
 //! A table cell for cell (D15): same key, same tophash, same place in its chain, same counters. Positions of records
 //! and file offsets may differ.
 
-use tophash::Store;
 use tophash::report::{Bucket, CellView, Stats, WhichArray};
+use tophash::{Buckets, Codec, Key, Map, Store};
 
 /// Everything about a table that a recovery must bring back.
 #[derive(PartialEq, Debug)]
@@ -22,11 +22,37 @@ struct Cell {
     value_bytes: Option<u64>,
 }
 
+/// A store or a map, whose table there is to look at.
+pub trait HasTable {
+    fn counted(&self) -> Stats;
+    fn chains(&self, array: WhichArray) -> Buckets<'_>;
+}
+
+impl HasTable for Store {
+    fn counted(&self) -> Stats {
+        self.stats().unwrap()
+    }
+
+    fn chains(&self, array: WhichArray) -> Buckets<'_> {
+        self.buckets(array)
+    }
+}
+
+impl<K: Key + ?Sized, V: Codec + ?Sized> HasTable for Map<K, V> {
+    fn counted(&self) -> Stats {
+        self.stats().unwrap()
+    }
+
+    fn chains(&self, array: WhichArray) -> Buckets<'_> {
+        self.buckets(array)
+    }
+}
+
 impl Cells {
-    pub fn of(store: &Store) -> Self {
-        let chains = |array| store.buckets(array).map(|bucket| chain(bucket.unwrap())).collect();
+    pub fn of(store: &impl HasTable) -> Self {
+        let chains = |array| store.chains(array).map(|bucket| chain(bucket.unwrap())).collect();
         Cells {
-            counters: counters(&store.stats().unwrap()),
+            counters: counters(&store.counted()),
             current: chains(WhichArray::Current),
             old: chains(WhichArray::Old),
         }

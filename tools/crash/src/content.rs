@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::OnceLock;
 
-use crate::subject::Subject;
+use crate::subject::{Subject, SubjectSnapshot};
 
 /// A key's bytes.
 pub type Key = Vec<u8>;
@@ -101,6 +101,14 @@ impl Digest {
         match store {
             Subject::Records(store) => Digest::of_entries(store, store.len()),
             Subject::Cells(map) => Digest::of_entries(map, map.len()),
+        }
+    }
+
+    /// The same for what a store was.
+    pub fn of_snapshot(snapshot: &SubjectSnapshot) -> Result<Digest, String> {
+        match snapshot {
+            SubjectSnapshot::Records(snapshot) => Digest::of_entries(snapshot, snapshot.len()),
+            SubjectSnapshot::Cells(snapshot) => Digest::of_entries(snapshot.iter(), snapshot.len()),
         }
     }
 

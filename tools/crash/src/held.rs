@@ -2,34 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
-use tophash::Snapshot;
 use tophash::sim::SimDisk;
 
 use crate::content::Digest;
 use crate::program::Setup;
-use crate::subject::{Form, Subject};
+use crate::subject::{Form, Subject, SubjectSnapshot};
 
 /// What a program holds of earlier moments of its store.
 #[derive(Default)]
 pub struct Held {
-    snapshots: Vec<(Snapshot, Digest)>,
+    snapshots: Vec<(SubjectSnapshot, Digest)>,
     copies: usize,
 }
 
 impl Held {
-    /// Holds a snapshot of a store that has just been checkpointed, with this content. Only records are to be had so.
+    /// Holds a snapshot of a store that has just been checkpointed, with this content.
     pub fn take(&mut self, store: &Subject, content: Digest) -> tophash::Result<()> {
-        if let Subject::Records(store) = store {
-            self.snapshots.push((store.snapshot()?, content));
-        }
+        self.snapshots.push((store.snapshot()?, content));
         Ok(())
     }
 
     /// Lets go of the snapshots, each of which shows what there was when it was taken.
     pub fn look(&mut self) -> Result<(), String> {
         for (snapshot, then) in self.snapshots.drain(..) {
-            let now = Digest::of_entries(&snapshot, snapshot.len());
-            let now = now.map_err(|error| format!("{snapshot:?}: {error}"))?;
+            let now = Digest::of_snapshot(&snapshot).map_err(|error| format!("{snapshot:?}: {error}"))?;
             if now != then {
                 return Err(format!("{snapshot:?} shows {now:?}, not {then:?}"));
             }

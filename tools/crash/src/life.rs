@@ -29,16 +29,15 @@ impl Op {
     }
 
     pub fn run(&self, store: &Subject) -> Result<()> {
-        match (self, store) {
-            (Op::Insert(key, payload), _) => store.insert(key, *payload).map(drop),
-            (Op::Remove(key), _) => store.remove(key).map(drop),
-            (Op::Clear, _) => store.clear(),
-            (Op::Batch(_), Subject::Records(store)) => {
+        match self {
+            Op::Insert(key, payload) => store.insert(key, *payload).map(drop),
+            Op::Remove(key) => store.remove(key).map(drop),
+            Op::Clear => store.clear(),
+            Op::Batch(_) => {
                 let mut batch = Batch::new();
                 self.add_to(&mut batch);
                 store.apply(&batch)
             }
-            (Op::Batch(_), Subject::Cells(_)) => panic!("cells know no batches: no script has one for them"),
         }
     }
 

@@ -140,12 +140,9 @@ impl Script {
         keys
     }
 
-    /// These together; one after the other where there are no batches.
+    /// These together.
     pub fn apply(&mut self, ops: Vec<Op>) {
-        match self.form {
-            Form::Records => self.steps.push(Step::Do(Op::Batch(ops))),
-            _ => self.steps.extend(ops.into_iter().map(Step::Do)),
-        }
+        self.steps.push(Step::Do(Op::Batch(ops)));
     }
 
     pub fn clear(&mut self) {

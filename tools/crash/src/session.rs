@@ -152,7 +152,7 @@ impl Steps<'_> {
         if self.dice.one_in(20_000) {
             return Step::Op(Op::Clear);
         }
-        if self.session.form == Form::Records && self.dice.one_in(100) {
+        if self.dice.one_in(100) {
             let count = below_a_power_of_two(&mut self.dice, 9);
             return Step::Op(Op::Batch((0..count).map(|_| self.write()).collect()));
         }

@@ -5,7 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use tophash::report::{Growth, Info, Stats, Verification, WhichArray};
-use tophash::{Buckets, DataType, DynMap, Error, Layout, Options, Result, Schema, Store};
+use tophash::{
+    Batch, Buckets, DataType, DynMap, DynSnapshot, Error, Layout, Options, Result, Schema, Snapshot, Store,
+};
 
 use crate::content::{Key, Payload, mix};
 
@@ -136,6 +138,13 @@ pub enum Subject {
     Cells(DynMap),
 }
 
+/// What it was at a checkpoint.
+#[derive(Debug)]
+pub enum SubjectSnapshot {
+    Records(Snapshot),
+    Cells(DynSnapshot),
+}
+
 macro_rules! either {
     ($subject:ident, $it:ident => $done:expr) => {
         match $subject {
@@ -207,6 +216,10 @@ impl Subject {
         either!(self, it => Ok(it.remove(key)?.is_some()))
     }
 
+    pub fn apply(&self, batch: &Batch) -> Result<()> {
+        either!(self, it => it.apply(batch))
+    }
+
     /// Copies of all entries.
     pub fn entries(&self) -> Box<dyn Iterator<Item = Result<(Key, Vec<u8>)>> + '_> {
         match self {
@@ -241,6 +254,14 @@ impl Subject {
 
     pub fn compact(&self) -> Result<()> {
         either!(self, it => it.compact().map(drop))
+    }
+
+    /// The store as it was at its last checkpoint.
+    pub fn snapshot(&self) -> Result<SubjectSnapshot> {
+        Ok(match self {
+            Subject::Records(store) => SubjectSnapshot::Records(store.snapshot()?),
+            Subject::Cells(map) => SubjectSnapshot::Cells(map.snapshot()?),
+        })
     }
 
     pub fn backup(&self, path: &Path) -> Result<()> {

@@ -14,8 +14,8 @@ use crate::types::{Type, Types};
 /// Remove keys
 #[derive(clap::Args)]
 #[command(after_help = "\
-Removes every key that is there; exits with 1 if one was not. Where records hold the entries (info shows it), all of \
-them are removed together. Without KEY it reads the keys from standard input, one a line.")]
+Removes every key that is there, all of them together; exits with 1 if one was not. Without KEY it reads the keys from \
+standard input, one a line.")]
 pub struct Del {
     /// The store
     file: PathBuf,

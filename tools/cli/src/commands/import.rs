@@ -26,8 +26,7 @@ const BATCH_BYTES: usize = 4 << 20;
 A line ends with a newline, or with a carriage return and a newline. A line that is not an entry ends the import \
 with an error that names it (exit code 2); the lines before it are in the store.
 
-A crash leaves all entries of a batch or none, where records hold the entries (info shows it): a batch has as many \
-lines as --batch says, or four MiB of them. Where the cells hold them, each entry is on its own.
+A crash leaves all entries of a batch or none: a batch has as many lines as --batch says, or four MiB of them.
 
 What a key and a value is, the file says: in one of numbers a line has numbers. --key and --value are the types of a \
 new file, as create has them (see tophash create --help); without them it is a plain store, bytes to bytes. A file that \

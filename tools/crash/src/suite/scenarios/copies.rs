@@ -57,13 +57,13 @@ fn whole_or_absent(disk: &SimDisk, form: Form, content: Digest) -> Verdict {
 }
 
 /// Arrays that a snapshot looks at are replaced, twice, and so are the records, before it does.
-pub fn snapshots_of_what_is_freed(dice: &mut Dice) -> Verdict {
-    (0..6).try_for_each(|_| hold_what_is_freed(dice))
+pub fn snapshots_of_what_is_freed(dice: &mut Dice, form: Form) -> Verdict {
+    (0..6).try_for_each(|_| hold_what_is_freed(dice, form))
 }
 
-fn hold_what_is_freed(dice: &mut Dice) -> Verdict {
+fn hold_what_is_freed(dice: &mut Dice, form: Form) -> Verdict {
     let disk = SimDisk::new(dice.below(u64::MAX));
-    let store = open(&disk, Setup::ORDINARY)?;
+    let store = open(&disk, Setup::ORDINARY.with(form))?;
     let told = |error: tophash::Error| error.to_string();
     let mut held = Held::default();
     let mut next = 0;

@@ -25,25 +25,26 @@ type OfAForm = fn(&mut Dice, Form) -> Verdict;
 type OfRecords = fn(&mut Dice) -> Verdict;
 
 /// For stores of any form.
-const FOR_ALL: [(&str, OfAForm); 12] = [
+const FOR_ALL: [(&str, OfAForm); 15] = [
     ("two threads that sync (D5)", beside::two_threads_that_sync),
     ("copies dropped beside writes (D10)", beside::copies_dropped_beside_writes),
     ("a growth that can't be had (D15, D18)", growth::that_can_not_be_had),
     ("a growth at the end of a segment (D18)", growth::at_the_end_of_a_segment),
     ("a shrink that can't be had (D15, D18)", growth::a_shrink_that_can_not_be_had),
     ("a shrink at the end of a segment (D18)", growth::a_shrink_at_the_end_of_a_segment),
+    ("a batch while a growth is under way (D15)", growth::batch_while_it_goes_on),
+    ("a batch at the end of a segment (D18)", growth::batch_at_the_end_of_a_segment),
     ("a file that is replaced between open and lock (D22)", files::replaced_before_the_lock),
     ("in-place writes that fail (D7)", failing::in_place_writes),
     ("checkpoints that fail (D11)", failing::checkpoints),
     ("syncs that fail (D13)", failing::syncs),
     ("a backup that is cut off (D21)", copies::backup_that_is_cut_off),
+    ("snapshots of what is freed (D21)", copies::snapshots_of_what_is_freed),
     ("a reserve for removals (D9)", failing::removals_on_a_full_disk),
 ];
 
 /// For those that hold records alone.
-const FOR_RECORDS: [(&str, OfRecords); 14] = [
-    ("a batch while a growth is under way (D15)", growth::batch_while_it_goes_on),
-    ("a batch at the end of a segment (D18)", growth::batch_at_the_end_of_a_segment),
+const FOR_RECORDS: [(&str, OfRecords); 11] = [
     ("a mark in a value (D4)", files::mark_in_a_value),
     ("a record in the place of another (D1)", files::record_in_the_place_of_another),
     ("a copy with holes on a full disk (D19)", files::copy_with_holes),
@@ -55,7 +56,6 @@ const FOR_RECORDS: [(&str, OfRecords); 14] = [
     ("a segment emptied between checkpoints (D8)", emptied::emptied_between_checkpoints),
     ("moves in a growth (D15)", emptied::moves_in_a_growth),
     ("damage that is not moved (C13)", emptied::damage_that_is_not_moved),
-    ("snapshots of what is freed (D21)", copies::snapshots_of_what_is_freed),
 ];
 
 /// For those whose cells hold the entries.
