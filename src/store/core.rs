@@ -27,6 +27,7 @@ use crate::mutants::{Mutant, kept};
 use crate::options::Options;
 use crate::seam::Arrays;
 use crate::store::moving::Compactor;
+use crate::store::upkeep::LastWrite;
 use crate::store::value::Value;
 use crate::table::{
     Array, Cells as _, Geometry, HashKind, Host, KeyHasher, Slot, Table, in_record, lookup, peek,
@@ -108,6 +109,8 @@ pub(super) struct Files {
     pub(super) in_hand: Mutex<()>,
     pub(super) group: Group,
     pub(super) last_sync: Mutex<Instant>,
+    /// Taken by whoever looks whether the store rests.
+    pub(super) last_write: Mutex<LastWrite>,
     /// The log would like space to be prepared; a hint from the writer to the background thread.
     pub(super) wants_space: AtomicBool,
     /// Bytes appended at which a write looks again at what the background threads should do; behind the writer lock.
@@ -179,6 +182,7 @@ impl Core {
                     in_hand: Mutex::new(()),
                     group: Group::new(),
                     last_sync: Mutex::new(Instant::now()),
+                    last_write: Mutex::new(LastWrite::now()),
                     wants_space: AtomicBool::new(false),
                     look_at: AtomicU64::new(0),
                     grow_at: AtomicU64::new(0),
