@@ -121,6 +121,9 @@ pub(super) struct Files {
     pub(super) looked: AtomicBool,
     /// Emptied segments wait for a checkpoint with so much space that one is due; a hint from the writer.
     pub(super) space_waits: AtomicBool,
+    /// Microseconds that a write should wait, because of the space that waits for a checkpoint. Stored under the writer lock,
+    /// taken by the next write that looks. Relaxed: a hint.
+    pub(super) pause_us: AtomicU64,
     /// Checkpoints that were due and failed.
     pub(super) failed_checkpoints: AtomicU64,
     /// After one of them: bytes appended at which to try again.
@@ -188,6 +191,7 @@ impl Core {
                     grow_at: AtomicU64::new(0),
                     looked: AtomicBool::new(false),
                     space_waits: AtomicBool::new(false),
+                    pause_us: AtomicU64::new(0),
                     failed_checkpoints: AtomicU64::new(0),
                     retry_at: AtomicU64::new(0),
                     closed: AtomicBool::new(false),

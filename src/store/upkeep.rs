@@ -61,6 +61,13 @@ impl Core {
         looked
     }
 
+    /// How long a write should wait now for checkpoints to give space back.
+    #[inline]
+    pub(super) fn pause_is_due(&self) -> Option<Duration> {
+        let pause_us = self.files.as_ref()?.pause_us.swap(0, Ordering::Relaxed);
+        (pause_us > 0).then(|| Duration::from_micros(pause_us))
+    }
+
     /// Whether log space should be prepared.
     #[inline]
     pub(super) fn preparation_is_due(&self) -> bool {
