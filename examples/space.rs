@@ -13,8 +13,8 @@ const KEY_BYTES: usize = 16;
 const VALUE_BYTES: usize = 100;
 /// Operations between two looks at the file.
 const LOOK_EVERY: u64 = 20_000;
-/// Long enough for what the last writes left to the background.
-const REST: Duration = Duration::from_millis(600);
+/// Long enough for a store to come to rest, and for what it does then.
+const REST: Duration = Duration::from_millis(1500);
 
 /// Looks at a stretch of operations.
 struct Phase<'s> {

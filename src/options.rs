@@ -226,7 +226,8 @@ impl Options {
     }
 
     /// Checkpoint whenever the log has grown by this many bytes since the last one. What is replayed after a crash
-    /// is about this much. Unless told otherwise, 16 MiB or half the size of the bucket array, what is more.
+    /// is about this much. Unless told otherwise, 16 MiB or half the size of the bucket array, what is more. A store
+    /// with background threads that nobody has written to for a second checkpoints for a sixteenth of it, once.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -3,10 +3,11 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use common::fork::{in_fork, limit_file_bytes};
 use common::{Change, Model, Place, Random, check_equal, copy_as_if_killed};
-use tophash::{Batch, Error, Options, Store};
+use tophash::{Batch, Error, Map, Options, Store};
 
 const ENTRIES: u64 = 20_000;
 const VALUE_BYTES: usize = 100;
@@ -320,4 +321,22 @@ fn a_compaction_in_little_memory_ends() {
         "{done:?}"
     );
     check_equal(&store, &model, []);
+}
+
+#[test]
+fn a_store_at_rest_gives_its_log_back() {
+    let place = Place::new();
+    let map: Map<u64, u64> = Options::new().open_map(place.file("a.tophash")).unwrap();
+    // So much log that it is worth a checkpoint at rest, and not before.
+    let entries = 100_000;
+    (0..entries).for_each(|n| assert_eq!(map.insert(&n, &n).unwrap(), None));
+    let begun = Instant::now();
+    while map.stats().unwrap().log_bytes_since_checkpoint > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no checkpoint in a minute");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let checkpoints = map.stats().unwrap().checkpoint_seq;
+    assert_eq!(map.get(&(entries - 1)).unwrap(), Some(entries - 1));
+    assert!(map.verify().unwrap().is_clean());
+    assert_eq!(map.stats().unwrap().checkpoint_seq, checkpoints);
 }

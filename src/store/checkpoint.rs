@@ -42,6 +42,7 @@ impl Core {
             }
             let (freeze, emptied) = self.freeze(&mut writer, copies)?;
             files.space_waits.store(false, Ordering::Relaxed);
+            writer.compactor.begin_checkpoint();
             (freeze, emptied, files.appended.load(Ordering::Acquire))
         };
         let emptied = match kept(Mutant::EmptiedSegmentsWait) {

@@ -27,6 +27,7 @@ use crate::mutants::{Mutant, kept};
 use crate::options::Options;
 use crate::seam::Arrays;
 use crate::store::moving::Compactor;
+use crate::store::upkeep::LastWrite;
 use crate::store::value::Value;
 use crate::table::{
     Array, Cells as _, Geometry, HashKind, Host, KeyHasher, Slot, Table, in_record, lookup, peek,
@@ -108,6 +109,8 @@ pub(super) struct Files {
     pub(super) in_hand: Mutex<()>,
     pub(super) group: Group,
     pub(super) last_sync: Mutex<Instant>,
+    /// Taken by whoever looks whether the store rests.
+    pub(super) last_write: Mutex<LastWrite>,
     /// The log would like space to be prepared; a hint from the writer to the background thread.
     pub(super) wants_space: AtomicBool,
     /// Bytes appended at which a write looks again at what the background threads should do; behind the writer lock.
@@ -118,6 +121,9 @@ pub(super) struct Files {
     pub(super) looked: AtomicBool,
     /// Emptied segments wait for a checkpoint with so much space that one is due; a hint from the writer.
     pub(super) space_waits: AtomicBool,
+    /// Microseconds that a write should wait, because of the space that waits for a checkpoint. Stored under the writer lock,
+    /// taken by the next write that looks. Relaxed: a hint.
+    pub(super) pause_us: AtomicU64,
     /// Checkpoints that were due and failed.
     pub(super) failed_checkpoints: AtomicU64,
     /// After one of them: bytes appended at which to try again.
@@ -179,11 +185,13 @@ impl Core {
                     in_hand: Mutex::new(()),
                     group: Group::new(),
                     last_sync: Mutex::new(Instant::now()),
+                    last_write: Mutex::new(LastWrite::now()),
                     wants_space: AtomicBool::new(false),
                     look_at: AtomicU64::new(0),
                     grow_at: AtomicU64::new(0),
                     looked: AtomicBool::new(false),
                     space_waits: AtomicBool::new(false),
+                    pause_us: AtomicU64::new(0),
                     failed_checkpoints: AtomicU64::new(0),
                     retry_at: AtomicU64::new(0),
                     closed: AtomicBool::new(false),

@@ -9,12 +9,17 @@
 //! settles where it frees as much as it takes. Little credit is kept for later: no write moves more than 1 MiB, or than it
 //! has written itself.
 //!
+//! **What waits.** What is emptied is the file's until a checkpoint is complete, so who writes faster than checkpoints come
+//! about makes the file grow. Beyond three eighths of what is live, writes are held up: a millisecond at most each time that the
+//! log is measured, with no lock held, and not for ever where no checkpoint comes.
+//!
 //! **What stays.** A record that is larger than that is not moved by small writes, and one that is damaged is never: a copy
 //! would have a checksum that fits. The walk leaves their segments alone from then on.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::file::log::segment::Segment;
@@ -51,6 +56,13 @@ const LOOK_BYTES: u64 = 16 << 10;
 const LEAST_DEAD_BYTES: u64 = SEGMENT_UNIT_BYTES;
 /// A checkpoint is due when emptied segments wait for it with so many bytes, and a quarter of the live ones.
 const LEAST_WAITING_BYTES: u64 = 1 << 20;
+/// Writes are held up while emptied segments wait with so many bytes, and three eighths of the live ones. Of a million entries of
+/// which a tenth was left and was being overwritten, 13 MB of live records, up to 17 MB waited without.
+const LEAST_HOLDING_UP_BYTES: u64 = 4 << 20;
+/// So long at most each time that the log is measured, and all in all until the next checkpoint begins: one that fails must not
+/// stop the writes.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+const PAUSES_PER_CHECKPOINT: Duration = Duration::from_millis(200);
 
 /// What compaction beside writes knows; behind the writer lock.
 pub(super) struct Compactor {
@@ -66,6 +78,8 @@ pub(super) struct Compactor {
     look_at: u64,
     /// Segments, by number, that hold what can't be moved.
     left_alone: HashSet<u64>,
+    /// How long writes were held up since the last checkpoint began.
+    held_up: Duration,
     /// What was moved since the store was opened.
     pub(super) moved: Moved,
 }
@@ -114,6 +128,7 @@ impl Compactor {
             seen: 0,
             look_at: LOOK_BYTES,
             left_alone: HashSet::new(),
+            held_up: Duration::ZERO,
             moved: Moved::default(),
         }
     }
@@ -126,6 +141,21 @@ impl Compactor {
     /// The share of a segment's bytes that must be dead for it to be worth a walk.
     fn begin_at(&self) -> f64 {
         self.max_dead_ratio * BEGIN_AT
+    }
+
+    /// A checkpoint begins: what waits for it will be free.
+    pub(super) fn begin_checkpoint(&mut self) {
+        self.held_up = Duration::ZERO;
+    }
+
+    /// How long the write that measured the log should wait, with so many bytes in emptied segments that no checkpoint has
+    /// given back, and so many live ones.
+    fn pause_for(&mut self, waiting: u64, live: u64) -> Duration {
+        let bound = LEAST_HOLDING_UP_BYTES.max(live / 8 * 3);
+        let beyond = waiting.saturating_sub(bound) as f64 / bound as f64;
+        let pause = LONGEST_PAUSE.mul_f64(beyond.min(1.0)).min(PAUSES_PER_CHECKPOINT - self.held_up);
+        self.held_up += pause;
+        pause
     }
 
     fn pace_for(&self, dead_ratio: f64) -> u64 {
@@ -239,6 +269,8 @@ impl Core {
         // What waits for a checkpoint that is under way may be free in a moment.
         let due = waiting > LEAST_WAITING_BYTES.max(live / 4) && files.checkpointing.try_lock().is_ok();
         files.space_waits.store(due, Ordering::Relaxed);
+        let pause = compactor.pause_for(waiting, live);
+        files.pause_us.store(pause.as_micros() as u64, Ordering::Relaxed);
     }
 
     /// The sealed segment with the least live bytes for its size, if it is worth a walk.
@@ -348,5 +380,31 @@ impl Core {
         (moved.records, moved.bytes) = (moved.records + 1, moved.bytes + frame.bytes());
         *credit = left;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn writes_are_held_up_by_how_much_waits() {
+        let mut compactor = Compactor::new(0.5);
+        assert_eq!(compactor.pause_for(4 * MIB, MIB), Duration::ZERO);
+        assert_eq!(compactor.pause_for(6 * MIB, MIB), LONGEST_PAUSE / 2);
+        assert_eq!(compactor.pause_for(24 * MIB, 64 * MIB), Duration::ZERO);
+        assert_eq!(compactor.pause_for(36 * MIB, 64 * MIB), LONGEST_PAUSE / 2);
+        assert_eq!(compactor.pause_for(u64::MAX, u64::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn writes_are_not_held_up_for_ever() {
+        let mut compactor = Compactor::new(0.5);
+        let mut all = || (0..1000).map(|_| compactor.pause_for(64 * MIB, 0)).sum::<Duration>();
+        assert_eq!((all(), all()), (PAUSES_PER_CHECKPOINT, Duration::ZERO));
+        compactor.begin_checkpoint();
+        assert_eq!(compactor.pause_for(64 * MIB, 0), LONGEST_PAUSE);
     }
 }

@@ -3,13 +3,13 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::file::log::spare::Wanted;
 use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::pages::IndexPages;
 use crate::options::Durability;
-use crate::store::core::{Core, Writer};
+use crate::store::core::{Core, Files, Writer};
 use crate::table::{NextArray, Table};
 
 /// Checkpoint after this much log, unless an option or a large table says otherwise. More often, and a fill waits more,
@@ -19,6 +19,35 @@ const CHECKPOINT_BYTES: u64 = 16 << 20;
 
 /// After a checkpoint that failed, the next one waits for this much log.
 pub(super) const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
+
+/// A store rests when nobody has written for so long. It checkpoints then what it would have come to much later: its log is
+/// free space, and an opening after a crash has next to nothing to replay.
+const REST: Duration = Duration::from_secs(1);
+
+/// But not for less than this share of the log that makes a checkpoint due: one that is written to a little every few seconds
+/// would checkpoint each time, which is more work than the writes.
+const REST_SHARE: u64 = 16;
+
+/// When somebody wrote last, as far as somebody looked.
+pub(super) struct LastWrite {
+    /// Bytes appended by then.
+    appended: u64,
+    seen: Instant,
+}
+
+impl LastWrite {
+    pub(super) fn now() -> Self {
+        LastWrite { appended: 0, seen: Instant::now() }
+    }
+
+    /// Whether nobody has written for a while: so many bytes are appended now.
+    fn is_long_ago(&mut self, appended: u64, now: Instant) -> bool {
+        if appended != self.appended {
+            *self = LastWrite { appended, seen: now };
+        }
+        now.duration_since(self.seen) >= REST
+    }
+}
 
 impl Core {
     /// Whether a write has looked at what the background threads should do, since the last time.
@@ -32,6 +61,13 @@ impl Core {
         looked
     }
 
+    /// How long a write should wait now for checkpoints to give space back.
+    #[inline]
+    pub(super) fn pause_is_due(&self) -> Option<Duration> {
+        let pause_us = self.files.as_ref()?.pause_us.swap(0, Ordering::Relaxed);
+        (pause_us > 0).then(|| Duration::from_micros(pause_us))
+    }
+
     /// Whether log space should be prepared.
     #[inline]
     pub(super) fn preparation_is_due(&self) -> bool {
@@ -42,14 +78,25 @@ impl Core {
     #[inline]
     pub(super) fn checkpoint_is_due(&self) -> bool {
         let Some(files) = &*self.files else { return false };
-        if files.appended.load(Ordering::Acquire) < files.retry_at.load(Ordering::Relaxed) {
-            return false;
-        }
+        !retries_later(files)
+            && (self.log_is_longer_than(files, self.checkpoint_bound())
+                || files.space_waits.load(Ordering::Relaxed)
+                || self.memory_is_short())
+    }
+
+    /// Whether nobody has written for a while, and a checkpoint is worth it.
+    pub(super) fn checkpoint_at_rest_is_due(&self, files: &Files, now: Instant) -> bool {
+        let appended = files.appended.load(Ordering::Acquire);
+        let mut last_write = files.last_write.lock().unwrap_or_else(PoisonError::into_inner);
+        last_write.is_long_ago(appended, now)
+            && !retries_later(files)
+            && self.log_is_longer_than(files, self.checkpoint_bound() / REST_SHARE)
+    }
+
+    /// Whether the log since the last checkpoint is longer than that.
+    fn log_is_longer_than(&self, files: &Files, bytes: u64) -> bool {
         // What was replayed counts too, once somebody writes: an opening alone changes nothing.
-        let begun = files.session.load(Ordering::Relaxed);
-        begun && self.log_bytes_since_checkpoint() > self.checkpoint_bound()
-            || files.space_waits.load(Ordering::Relaxed)
-            || self.memory_is_short()
+        files.session.load(Ordering::Relaxed) && self.log_bytes_since_checkpoint() > bytes
     }
 
     /// Whether half of the memory that index pages may take has changed since the last checkpoint.
@@ -148,7 +195,10 @@ impl Core {
     /// is due next.
     pub(super) fn keep_durable(&self) -> Option<Duration> {
         let files = self.files.as_ref()?;
-        if self.checkpoint_is_due() && self.run_checkpoint(files, false).is_err() {
+        // Between the writes of a store without background threads nobody rests.
+        let rests = || self.options.background && self.checkpoint_at_rest_is_due(files, Instant::now());
+        let due = self.checkpoint_is_due() || rests();
+        if due && self.run_checkpoint(files, false).is_err() {
             files.failed_checkpoints.fetch_add(1, Ordering::Relaxed);
             let appended = files.appended.load(Ordering::Acquire);
             files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
@@ -164,5 +214,44 @@ impl Core {
             return None;
         }
         Some(interval - since)
+    }
+}
+
+/// Whether a checkpoint failed a moment ago.
+fn retries_later(files: &Files) -> bool {
+    files.appended.load(Ordering::Acquire) < files.retry_at.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::sim::SimDisk;
+    use crate::{Options, Store};
+
+    fn open() -> Store {
+        Options::new().media(SimDisk::new(1)).background(false).checkpoint_bytes(64 << 10).open("a").unwrap()
+    }
+
+    /// Whether a checkpoint is due in so many milliseconds, if nobody writes until then.
+    fn is_due_in(store: &Store, begin: Instant, ms: u64) -> bool {
+        let core = store.core();
+        core.checkpoint_at_rest_is_due(core.files().unwrap(), begin + Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn a_store_at_rest_checkpoints_once() {
+        let (store, begin) = (open(), Instant::now());
+        store.insert("key", [1; 5 << 10]).unwrap();
+        assert!(!is_due_in(&store, begin, 10_000), "somebody has just written");
+        assert!(!is_due_in(&store, begin, 10_999));
+        assert!(is_due_in(&store, begin, 11_000));
+        store.insert("key", [2; 5 << 10]).unwrap();
+        assert!(!is_due_in(&store, begin, 11_500), "somebody has written again");
+        assert!(!is_due_in(&store, begin, 12_499));
+        assert!(is_due_in(&store, begin, 12_500));
+        store.checkpoint().unwrap();
+        assert!(!is_due_in(&store, begin, 100_000), "nothing has changed since");
+        store.insert("key", [3; 3 << 10]).unwrap();
+        assert!(!is_due_in(&store, begin, 200_000) && !is_due_in(&store, begin, 300_000), "that is little");
     }
 }
