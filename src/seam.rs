@@ -59,9 +59,6 @@ pub trait Records {
     /// The record at `position`; for evacuation beyond B = 24, iteration and checks.
     fn read(&self, position: Position) -> Result<Self::Record>;
 
-    /// [`Records::read`] as it nearly always goes; `None` where it does not, and `read` says what is there.
-    fn peek(&self, position: Position) -> Option<Self::Record>;
-
     /// Has the processor fetch the record at `position` while something else goes on; a hint.
     fn prefetch(&self, _position: Position) {}
 

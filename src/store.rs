@@ -310,7 +310,7 @@ impl Store {
         Iter::new(self.core())
     }
 
-    /// Every key, as [`Store::iter`] yields them.
+    /// Every key, as [`Store::iter`] yields them. Nobody looks at the values, so damage to that of a large record does not show.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -187,8 +187,10 @@ impl Region {
 
     #[inline]
     fn word(&self, word: usize) -> &AtomicU64 {
-        assert!(word < self.len / 8, "word {word} of a region of {} bytes", self.len);
-        // SAFETY: in bounds as just asserted; mappings are page-aligned and parts 8-aligned, so the word is
+        if word >= self.len / 8 {
+            no_such_word(word, self.len);
+        }
+        // SAFETY: in bounds as just checked; mappings are page-aligned and parts 8-aligned, so the word is
         // aligned; all concurrent access to these words is atomic.
         unsafe { self.base.cast::<AtomicU64>().add(word).as_ref() }
     }
@@ -384,6 +386,12 @@ impl Words for Region {
     fn prefetch(&self, word: usize) {
         prefetch(self.base.as_ptr().wrapping_add(word * 8));
     }
+}
+
+/// Apart, so that a load costs no more than the comparison.
+#[cold]
+fn no_such_word(word: usize, bytes: usize) -> ! {
+    panic!("word {word} of a region of {bytes} bytes")
 }
 
 /// Has the processor fetch a cache line, where it takes such hints.

@@ -263,6 +263,9 @@ impl fmt::Debug for TophashWord {
 pub struct CellSet(u64);
 
 impl CellSet {
+    /// All of them.
+    pub const ALL: CellSet = CellSet(!SEVEN_BITS);
+
     /// Adds a cell if `belongs`.
     #[inline]
     pub fn add_if(&mut self, cell: usize, belongs: bool) {
@@ -281,12 +284,11 @@ impl CellSet {
         self.0 == 0
     }
 
-    /// Those from `cell` on.
+    /// Those that are in the other set too.
     #[inline]
     #[must_use]
-    pub fn from(self, cell: usize) -> Self {
-        debug_assert!(cell <= CELLS);
-        CellSet(if cell < CELLS { self.0 & !0 << (cell * 8) } else { 0 })
+    pub fn and(self, other: CellSet) -> Self {
+        CellSet(self.0 & other.0)
     }
 
     /// The lowest cell.
@@ -409,11 +411,8 @@ mod tests {
                     assert_eq!(word.empty().collect::<Vec<_>>(), which(&Tophash::is_empty));
                     assert_eq!(word.filled().collect::<Vec<_>>(), which(&Tophash::is_filled));
                     assert_eq!(word.occupied().collect::<Vec<_>>(), which(&|t| !t.is_empty()));
-                    let behind: Vec<_> = word.occupied().from(cell).collect();
-                    assert_eq!(
-                        behind,
-                        which(&|t| !t.is_empty()).into_iter().filter(|&i| i >= cell).collect::<Vec<_>>()
-                    );
+                    assert_eq!(word.occupied().and(CellSet::ALL), word.occupied());
+                    assert!(word.occupied().and(word.empty()).is_empty());
                     assert!((0..CELLS).all(|i| word.rotated_to(cell).get(i) == word.get((cell + i) % CELLS)));
                     assert_eq!(word.any_evacuated(), !which(&Tophash::is_evacuated).is_empty());
                     assert_eq!(word.ends_chain(), bytes.contains(&0));

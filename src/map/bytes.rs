@@ -183,45 +183,61 @@ fn with_room<T>(width: u8, f: impl FnOnce(&mut [u8]) -> T) -> T {
 /// Every entry.
 pub(crate) enum Entries<'s> {
     Record(Iter<'s>),
-    Inline(Box<InlineEntries<'s>>),
-}
-
-/// Every entry of the inline layout, and room for one of them.
-pub(crate) struct InlineEntries<'s> {
-    entries: InlineIter<'s>,
-    key_width: usize,
-    elem_width: usize,
-    key: [u8; MAX_WIDTH],
-    elem: [u8; MAX_WIDTH],
+    Inline(InlineIter<'s>),
 }
 
 impl<'s> Entries<'s> {
     pub(crate) fn new(store: &'s Store, layout: Layout) -> Self {
         match layout {
             Layout::Record => Entries::Record(store.iter()),
-            Layout::Inline { key_width, elem_width } => Entries::Inline(Box::new(InlineEntries {
-                entries: store.inline_iter(),
-                key_width: key_width.into(),
-                elem_width: elem_width.into(),
-                key: [0; MAX_WIDTH],
-                elem: [0; MAX_WIDTH],
-            })),
+            Layout::Inline { .. } => Entries::Inline(store.inline_iter()),
         }
     }
 
-    /// What `found` makes of the next entry; `None` at the end.
-    #[inline]
+    /// What `found` makes of the next entry; `None` at the end. Part of its caller, where the widths are constants.
+    #[inline(always)]
     pub(crate) fn next_with<T>(
         &mut self,
+        layout: Layout,
         found: impl FnOnce(&[u8], &[u8]) -> Result<T>,
     ) -> Option<Result<T>> {
         match self {
-            Entries::Record(entries) => Some(entries.next()?.and_then(|(key, value)| found(&key, &value))),
-            Entries::Inline(inline) => {
-                let InlineEntries { entries, key_width, elem_width, key, elem } = &mut **inline;
-                let (key, elem) = (&mut key[..*key_width], &mut elem[..*elem_width]);
-                Some(entries.next(key, elem)?.and_then(|()| found(key, elem)))
+            Entries::Record(entries) => {
+                entries.next_with(|_, record| found(record.key().as_slice(), record.value()?.as_slice()))
             }
+            Entries::Inline(entries) => entries.next_with((layout.key_width(), layout.elem_width()), found),
         }
     }
+
+    /// What `found` makes of the next key.
+    #[inline(always)]
+    pub(super) fn next_key<T>(
+        &mut self,
+        width: Option<u32>,
+        found: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Option<Result<T>> {
+        match self {
+            Entries::Record(entries) => entries.next_with(|_, record| found(record.key().as_slice())),
+            Entries::Inline(entries) => entries.next_with((inline_width(width), 0), |key, _| found(key)),
+        }
+    }
+
+    /// What `found` makes of the next value.
+    #[inline(always)]
+    pub(super) fn next_value<T>(
+        &mut self,
+        width: Option<u32>,
+        found: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Option<Result<T>> {
+        match self {
+            Entries::Record(entries) => entries.next_with(|_, record| found(record.value()?.as_slice())),
+            Entries::Inline(entries) => entries.next_with((0, inline_width(width)), |_, elem| found(elem)),
+        }
+    }
+}
+
+/// The width of a type's values in a cell; any number where they are not in cells.
+#[inline(always)]
+fn inline_width(width: Option<u32>) -> u8 {
+    width.map_or(0, |width| width.min(MAX_WIDTH as u32) as u8)
 }

@@ -152,7 +152,8 @@ impl DynMap {
 
     /// Every entry, as [`Store::iter`] yields them.
     pub fn iter(&self) -> DynIter<'_> {
-        DynIter(Entries::new(&self.store, self.layout()))
+        let layout = self.layout();
+        DynIter { entries: Entries::new(&self.store, layout), layout }
     }
 
     fn layout(&self) -> Layout {
@@ -207,12 +208,15 @@ impl<'m> IntoIterator for &'m DynMap {
 }
 
 /// Every entry of a [`DynMap`]. An error is yielded once, and the iteration goes on behind it.
-pub struct DynIter<'m>(Entries<'m>);
+pub struct DynIter<'m> {
+    entries: Entries<'m>,
+    layout: Layout,
+}
 
 impl Iterator for DynIter<'_> {
     type Item = Result<(Vec<u8>, Vec<u8>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next_with(|key, value| Ok((key.to_vec(), value.to_vec())))
+        self.entries.next_with(self.layout, |key, value| Ok((key.to_vec(), value.to_vec())))
     }
 }

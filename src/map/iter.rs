@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::error::Result;
+use crate::format::schema::Layout;
 use crate::map::bytes::Entries;
 use crate::map::codec::Codec;
 
@@ -23,7 +24,8 @@ impl<K: Codec + ?Sized, V: Codec + ?Sized> Iterator for MapIter<'_, K, V> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.entries.next_with(|key, value| Ok((K::decode(key)?, V::decode(value)?)))
+        let layout = Layout::of(K::WIDTH, V::WIDTH);
+        self.entries.next_with(layout, |key, value| Ok((K::decode(key)?, V::decode(value)?)))
     }
 }
 
@@ -45,7 +47,7 @@ impl<K: Codec + ?Sized> Iterator for MapKeys<'_, K> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.entries.next_with(|key, _| K::decode(key))
+        self.entries.next_key(K::WIDTH, K::decode)
     }
 }
 
@@ -66,6 +68,6 @@ impl<V: Codec + ?Sized> Iterator for MapValues<'_, V> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.entries.next_with(|_, value| V::decode(value))
+        self.entries.next_value(V::WIDTH, V::decode)
     }
 }

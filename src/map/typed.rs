@@ -275,7 +275,7 @@ impl<K: Key + ?Sized, V: Codec + ?Sized> Map<K, V> {
             let stays = self.store.call(|| keep(&known, &seen));
             Ok(!stays && bytes::remove_seen(&self.store, Self::LAYOUT, key, value)?)
         };
-        while let Some(gone) = entries.next_with(&mut look) {
+        while let Some(gone) = entries.next_with(Self::LAYOUT, &mut look) {
             removed += u64::from(gone?);
         }
         Ok(removed)

@@ -251,7 +251,8 @@ impl<'a> Work<'a> {
         }
         let Some(table) = self.table.take() else { return Ok(()) };
         let mut entries = Entries::new(&table, self.layout);
-        while let Some(entry) = entries.next_with(|key, elem| Ok((key.to_vec(), elem.to_vec()))) {
+        let layout = self.layout;
+        while let Some(entry) = entries.next_with(layout, |key, elem| Ok((key.to_vec(), elem.to_vec()))) {
             let taken = self.cell(entry.as_ref().map(|(key, elem)| (&key[..], &elem[..])))?;
             self.report.confirmed += u64::from(taken);
         }

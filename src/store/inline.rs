@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::store::core::{Core, Files, Writer};
 use crate::store::growth::GrowthRecord;
 use crate::store::iter::PinnedWalk;
-use crate::table::{InlineCells, InlineKey, InlinePut, Slot, Spot, Trigger};
+use crate::table::{InlineCells, InlineEntry, InlineKey, InlinePut, Slot, Spot, Trigger, Walk};
 use crate::table::{lookup, peek, prefetch_to_change};
 
 /// What becomes of an entry that was looked at under the writer lock.
@@ -76,7 +76,7 @@ impl Store {
 
     /// Every entry, as [`Store::iter`] yields them.
     pub(crate) fn inline_iter(&self) -> InlineIter<'_> {
-        InlineIter(PinnedWalk::new(self.core()))
+        InlineIter { walk: PinnedWalk::new(self.core()), cells: self.core().inline_cells() }
     }
 }
 
@@ -233,35 +233,42 @@ impl Held<'_, '_> {
 }
 
 /// Every entry of a store of the inline layout.
-pub(crate) struct InlineIter<'s>(PinnedWalk<'s>);
+pub(crate) struct InlineIter<'s> {
+    walk: PinnedWalk<'s>,
+    cells: InlineCells<'s>,
+}
 
 impl InlineIter<'_> {
-    /// Copies the next entry to `key` and `elem`; `None` at the end.
-    #[inline]
-    pub(crate) fn next(&mut self, key: &mut [u8], elem: &mut [u8]) -> Option<Result<()>> {
-        // An entry passes through a few hands on its way.
-        match key.len() + elem.len() {
-            0..=16 => self.next_of::<16>(key, elem),
-            17..=64 => self.next_of::<64>(key, elem),
-            _ => self.next_of::<{ 2 * MAX_INLINE_BYTES as usize }>(key, elem),
+    /// What `found` makes of the next key and elem, of which it gets so many bytes each: all or none. `None` at the end.
+    #[inline(always)]
+    pub(crate) fn next_with<T>(
+        &mut self,
+        (key_bytes, elem_bytes): (u8, u8),
+        found: impl FnOnce(&[u8], &[u8]) -> Result<T>,
+    ) -> Option<Result<T>> {
+        let Some((core, walk, pin)) = self.walk.parts() else { return self.walk.over().map(Err) };
+        match walk.peek(core.published(pin), &self.cells) {
+            Some(slot) => {
+                let mut entry = [[0; MAX_INLINE_BYTES as usize]; 2];
+                let [key, elem] = &mut entry;
+                let (key, elem) = (&mut key[..key_bytes.into()], &mut elem[..elem_bytes.into()]);
+                slot.read(key, elem);
+                Some(found(key, elem))
+            }
+            None => Some(next_anywhere(core, walk, pin, &self.cells)?.and_then(|entry| {
+                found(&entry.key()[..key_bytes.into()], &entry.elem()[..elem_bytes.into()])
+            })),
         }
     }
+}
 
-    fn next_of<const BYTES: usize>(&mut self, key: &mut [u8], elem: &mut [u8]) -> Option<Result<()>> {
-        let (core, walk, pin) = match self.0.parts()? {
-            Ok(parts) => parts,
-            Err(error) => return Some(Err(error)),
-        };
-        let cells = core.inline_cells().of_at_most::<BYTES>();
-        let entry = match walk.peek(core.published(pin), &cells) {
-            Some(entry) => entry,
-            None => match walk.next(|| core.published(pin), &cells)? {
-                Ok(entry) => entry,
-                Err(error) => return Some(Err(error)),
-            },
-        };
-        key.copy_from_slice(entry.key());
-        elem.copy_from_slice(entry.elem());
-        Some(Ok(()))
-    }
+/// The next entry, where a look at one cell does not yield it.
+#[inline(never)]
+fn next_anywhere(
+    core: &Core,
+    walk: &mut Walk<IndexPages>,
+    pin: &Pin<'_>,
+    cells: &InlineCells<'_>,
+) -> Option<Result<InlineEntry>> {
+    walk.next(|| core.published(pin), cells)
 }

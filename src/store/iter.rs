@@ -5,8 +5,9 @@ use std::ops::Deref;
 
 use crate::error::{Error, Result};
 use crate::file::epoch::Pin;
+use crate::file::log::RecordRef;
 use crate::file::pages::IndexPages;
-use crate::seam::Pages;
+use crate::seam::{Pages, Records};
 use crate::store::core::Core;
 use crate::store::value::Value;
 use crate::table::{Geometry, Walk};
@@ -45,15 +46,21 @@ impl<'s> PinnedWalk<'s> {
         PinnedWalk { core, state }
     }
 
-    /// The store, the walk and the pin; the error that there is in their place is given once.
+    /// The store, the walk and the pin; `None` where there are none, and [`PinnedWalk::over`] says why.
     #[inline]
-    pub(super) fn parts(&mut self) -> Option<Result<(&'s Core, &mut Walk<IndexPages>, &Pin<'s>)>> {
+    pub(super) fn parts(&mut self) -> Option<(&'s Core, &mut Walk<IndexPages>, &Pin<'s>)> {
         match &mut self.state {
-            State::Walking(walk, pin) => Some(Ok((self.core, walk, pin))),
-            over => match std::mem::replace(over, State::Ended) {
-                State::Failed(error) => Some(Err(error)),
-                _ => None,
-            },
+            State::Walking(walk, pin) => Some((self.core, walk, pin)),
+            _ => None,
+        }
+    }
+
+    /// The error that there is in place of a walk, once.
+    #[cold]
+    pub(super) fn over(&mut self) -> Option<Error> {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Failed(error) => Some(error),
+            _ => None,
         }
     }
 }
@@ -62,42 +69,58 @@ impl<'s> Iter<'s> {
     pub(super) fn new(core: &'s Core) -> Self {
         Iter(PinnedWalk::new(core))
     }
+
+    /// What `found` makes of the next record; `None` at the end.
+    #[inline(always)]
+    pub(crate) fn next_with<T>(
+        &mut self,
+        found: impl FnOnce(&Pin<'s>, &RecordRef<'_>) -> Result<T>,
+    ) -> Option<Result<T>> {
+        let Some((core, walk, pin)) = self.0.parts() else { return self.0.over().map(Err) };
+        next_record(walk, || core.published(pin), &core.records(pin), |record| found(pin, record))
+    }
 }
 
 impl<'s> Iterator for Iter<'s> {
     type Item = Result<(Value<'s>, Value<'s>)>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match self.0.parts()? {
-            Ok((core, walk, pin)) => next_entry(walk, || core.published(pin), &core.records(pin), pin),
-            Err(error) => Some(Err(error)),
-        }
+        self.next_with(entry)
     }
 }
 
-/// The next entry of a walk through a table of which `published` is the present geometry.
-#[inline]
-pub(super) fn next_entry<'s, P, G>(
+/// What `found` makes of the next record of a walk through a table of which `published` is the present geometry.
+#[inline(always)]
+pub(super) fn next_record<P, G, T>(
     walk: &mut Walk<P>,
     published: impl Fn() -> G,
-    records: &PinnedRecords<'_, 's>,
-    pin: &Pin<'s>,
-) -> Option<Result<(Value<'s>, Value<'s>)>>
+    records: &PinnedRecords<'_, '_>,
+    found: impl FnOnce(&RecordRef<'_>) -> Result<T>,
+) -> Option<Result<T>>
 where
     P: Pages,
     G: Deref<Target = Geometry<P>>,
 {
     let record = match walk.peek(&published(), records) {
-        Some(record) => record,
-        None => match walk.next(published, records)? {
-            Ok(record) => record,
-            Err(error) => return Some(Err(error)),
-        },
+        Some(slot) => {
+            let position = slot.cell().position();
+            match records.small(position) {
+                // Not by way of `record`, so that the compiler knows that it has no second checksum.
+                Some(record) => return Some(found(&record)),
+                None => records.read(position),
+            }
+        }
+        None => walk.next(published, records)?,
     };
-    match record.value() {
-        Ok(value) => Some(Ok((Value::keep(pin, record.key()), Value::keep(pin, value)))),
-        Err(error) => Some(Err(error)),
-    }
+    Some(record.and_then(|record| found(&record)))
+}
+
+/// Key and value of a record.
+#[inline(always)]
+pub(super) fn entry<'s>(pin: &Pin<'s>, record: &RecordRef<'_>) -> Result<(Value<'s>, Value<'s>)> {
+    let value = record.value()?;
+    Ok((Value::keep(pin, record.key()), Value::keep(pin, value)))
 }
 
 /// Every key of a store; see [`Store::keys`](crate::Store::keys).
@@ -106,8 +129,9 @@ pub struct Keys<'s>(pub(super) Iter<'s>);
 impl<'s> Iterator for Keys<'s> {
     type Item = Result<Value<'s>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.0.next()?.map(|(key, _)| key))
+        self.0.next_with(|pin, record| Ok(Value::keep(pin, record.key())))
     }
 }
 
@@ -117,7 +141,8 @@ pub struct Values<'s>(pub(super) Iter<'s>);
 impl<'s> Iterator for Values<'s> {
     type Item = Result<Value<'s>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.0.next()?.map(|(_, value)| value))
+        self.0.next_with(|pin, record| Ok(Value::keep(pin, record.value()?)))
     }
 }

@@ -12,7 +12,7 @@ use crate::file::past::PastPages;
 use crate::format::schema::Layout;
 use crate::store::Store;
 use crate::store::core::Core;
-use crate::store::iter::next_entry;
+use crate::store::iter::{entry, next_record};
 use crate::store::value::Value;
 use crate::table::{Cells as _, Geometry, InlineCells, KeyHasher, Slot, Walk, lookup};
 use crate::upkeep::kept::KeptCheckpoint;
@@ -321,7 +321,8 @@ impl<'s> Iterator for SnapshotIter<'s> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.state {
             State::Walking(walk, pin) => {
-                next_entry(walk, || &self.snapshot.geometry, &self.snapshot.records(pin), pin)
+                let (geometry, records) = (&self.snapshot.geometry, self.snapshot.records(pin));
+                next_record(walk, || geometry, &records, |record| entry(pin, record))
             }
             _ => self.over().map(Err),
         }

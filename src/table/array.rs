@@ -271,6 +271,7 @@ impl<P: Pages> Bucket<'_, P> {
     }
 
     /// Whether the bucket can be read.
+    #[inline]
     pub(super) fn is_touched(&self) -> bool {
         self.pages.is_touched(self.word, self.shape.words())
     }
@@ -316,6 +317,13 @@ impl<'a, P: Pages> Chain<'a, P> {
         bucket.prefetch_end();
         bucket.touch()?;
         Ok(Chain { array, index: BucketIndex(main), bucket })
+    }
+
+    /// Starts at a main bucket that can be read at once.
+    #[inline]
+    pub(super) fn peek(array: &'a Array<P>, main: u64) -> Option<Self> {
+        let (index, bucket) = (BucketIndex(main), Bucket::new(&array.main, array.shape, main));
+        bucket.is_touched().then_some(Chain { array, index, bucket })
     }
 
     /// Stands at a bucket that an earlier walk of the chain has come to.

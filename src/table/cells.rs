@@ -27,9 +27,6 @@ pub trait Cells {
     /// The entry in a filled cell, or in one that was evacuated.
     fn read<P: Pages>(&self, slot: Slot<'_, P>) -> Result<Self::Entry>;
 
-    /// [`Cells::read`] as it nearly always goes; `None` where it does not, and `read` says what is there.
-    fn peek<P: Pages>(&self, slot: Slot<'_, P>) -> Option<Self::Entry>;
-
     /// The entry in a cell, if this is its key.
     fn find<P: Pages>(&self, slot: Slot<'_, P>, hash: Hash, key: &[u8]) -> Result<Option<Self::Entry>>;
 
@@ -42,8 +39,8 @@ pub trait Cells {
     /// The hash of the key in a filled cell.
     fn hash_at<P: Pages>(&self, slot: Slot<'_, P>) -> Result<Hash>;
 
-    /// Has the processor fetch what reading the entry needs beyond its cell; a hint.
-    fn prefetch<P: Pages>(&self, _slot: Slot<'_, P>) {}
+    /// Has the processor fetch what reading the entries of these cells needs beyond them; a hint.
+    fn prefetch<'a, P: Pages + 'a>(&self, _slots: impl Iterator<Item = Slot<'a, P>>) {}
 }
 
 impl<R: Records> Cells for R {
@@ -57,11 +54,6 @@ impl<R: Records> Cells for R {
 
     fn read<P: Pages>(&self, slot: Slot<'_, P>) -> Result<R::Record> {
         Records::read(self, slot.cell().position())
-    }
-
-    #[inline]
-    fn peek<P: Pages>(&self, slot: Slot<'_, P>) -> Option<R::Record> {
-        Records::peek(self, slot.cell().position())
     }
 
     #[inline]
@@ -82,8 +74,8 @@ impl<R: Records> Cells for R {
     }
 
     #[inline]
-    fn prefetch<P: Pages>(&self, slot: Slot<'_, P>) {
-        Records::prefetch(self, slot.cell().position());
+    fn prefetch<'a, P: Pages + 'a>(&self, slots: impl Iterator<Item = Slot<'a, P>>) {
+        slots.for_each(|slot| Records::prefetch(self, slot.cell().position()));
     }
 }
 
@@ -99,7 +91,7 @@ pub struct InlineCells<'a, const BYTES: usize = LARGEST_ENTRY> {
 
 /// Key and elem of a cell, copied.
 #[derive(Clone, Copy)]
-pub struct InlineEntry<const BYTES: usize> {
+pub struct InlineEntry<const BYTES: usize = LARGEST_ENTRY> {
     bytes: [u8; BYTES],
     key_width: u8,
     elem_width: u8,
@@ -164,11 +156,6 @@ impl<const BYTES: usize> Cells for InlineCells<'_, BYTES> {
     #[inline]
     fn read<P: Pages>(&self, slot: Slot<'_, P>) -> Result<InlineEntry<BYTES>> {
         Ok(self.entry(slot))
-    }
-
-    #[inline]
-    fn peek<P: Pages>(&self, slot: Slot<'_, P>) -> Option<InlineEntry<BYTES>> {
-        Some(self.entry(slot))
     }
 
     fn find<P: Pages>(&self, slot: Slot<'_, P>, _: Hash, key: &[u8]) -> Result<Option<InlineEntry<BYTES>>> {

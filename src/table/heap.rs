@@ -193,10 +193,6 @@ impl Records for HeapRecords {
         self.at(position)
     }
 
-    fn peek(&self, position: Position) -> Option<HeapRecord> {
-        self.at(position).ok()
-    }
-
     fn key<'a>(&'a self, record: &'a HeapRecord) -> &'a [u8] {
         &record.key
     }

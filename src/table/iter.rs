@@ -18,17 +18,18 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::bucket::{CELLS, Hash, Tophash};
+use crate::format::bucket::{CELLS, CellSet, Hash, Tophash};
 use crate::seam::Pages;
 
 use super::array::{Array, Bucket, BucketIndex, Chain};
 use super::cells::Cells;
 use super::geometry::{Geometry, Growth, Old};
 use super::lookup::lookup;
+use super::slot::Slot;
 
 /// The records of a bucket are fetched this many buckets ahead of the walk: some ten cache misses, which is about what a
 /// core has under way at a time.
-const BUCKETS_AHEAD: u64 = 2;
+const BUCKETS_AHEAD: u64 = 3;
 
 /// A walk over all entries. Whoever has one keeps the records of the time it began readable (C7).
 pub struct Walk<P> {
@@ -54,8 +55,9 @@ struct At<P> {
     /// There, when the table doubles: the new bucket that an entry must belong to.
     only: Option<u64>,
     index: BucketIndex,
-    /// Cells done, from the walk's first cell on.
-    visited: usize,
+    /// Cells to go to, counted from the walk's first cell on: those that were occupied at the last look, and are not done. An
+    /// entry that comes to one of the others is one that was inserted meanwhile.
+    left: CellSet,
 }
 
 impl<P: Pages> Walk<P> {
@@ -90,7 +92,7 @@ impl<P: Pages> Walk<P> {
         while !self.ended {
             let step = match self.stand() {
                 Some(cell) => self.entry(cell, &published, cells),
-                None => self.move_on(&current, cells).map(|()| self.peek(&current, cells)),
+                None => self.move_on(&current, cells).map(|()| None),
             };
             if let Some(step) = step.transpose() {
                 return Some(step);
@@ -99,20 +101,45 @@ impl<P: Pages> Walk<P> {
         None
     }
 
-    /// [`Walk::next`] as it nearly always goes: the bucket that the walk stands at has another entry, one that has not
-    /// moved. `None` where it does not, and wherever `cells` can't peek; then `next` knows more.
-    #[inline]
-    pub fn peek<C: Cells>(&mut self, current: &Geometry<P>, cells: &C) -> Option<C::Entry> {
-        let (at, bucket) = self.standing()?;
-        let tophash = bucket.tophash().rotated_to(self.first_cell);
-        let next = tophash.occupied().from(at.visited).first()?;
-        if !tophash.get(next).is_filled() || at.only.is_some() || current.clears != self.clears {
+    /// [`Walk::next`] as it nearly always goes: to the next cell, where that is in the bucket at which the walk stands or in
+    /// one that begins a chain, and has an entry that has not moved. `None` where it does not go so; then `next` knows
+    /// more.
+    #[inline(always)]
+    pub fn peek<C: Cells>(&mut self, current: &Geometry<P>, cells: &C) -> Option<Slot<'_, P>> {
+        if self.at.as_ref()?.left.is_empty() {
+            self.step(current, cells)?;
+        }
+        let at = self.at.as_mut()?;
+        if at.old.is_some() || current.clears != self.clears {
             return None;
         }
-        let slot = at.array(self).slot(at.index, bucket, (self.first_cell + next) % CELLS);
-        let entry = cells.peek(slot)?;
-        self.at.as_mut()?.visited = next + 1;
-        Some(entry)
+        let bucket = self.array.bucket(at.index)?;
+        let tophash = bucket.tophash().rotated_to(self.first_cell);
+        let mut left = tophash.occupied().and(at.left);
+        let next = left.next()?;
+        if !tophash.get(next).is_filled() {
+            return None;
+        }
+        at.left = left;
+        Some(self.array.slot(at.index, bucket, (self.first_cell + next) % CELLS))
+    }
+
+    /// [`Walk::move_on`] as it nearly always goes: a chain of one bucket is behind, and nothing is growing.
+    #[inline(never)]
+    fn step<C: Cells>(&mut self, current: &Geometry<P>, cells: &C) -> Option<()> {
+        let at = self.at.as_ref().filter(|at| at.old.is_none())?;
+        let bucket = self.array.bucket(at.index)?;
+        let alone = bucket.tophash().ends_chain() || bucket.overflow() == 0;
+        if !alone || current.old.is_some() || self.begun == self.array.buckets() {
+            return None;
+        }
+        let main = self.main();
+        let chain = Chain::peek(&self.array, main)?;
+        let index = chain.index();
+        prefetch(&chain, Chain::peek(&self.array, self.ahead(main)), cells);
+        self.begun += 1;
+        self.at = Some(At { old: None, only: None, index, left: CellSet::ALL });
+        Some(())
     }
 
     #[inline]
@@ -121,13 +148,13 @@ impl<P: Pages> Walk<P> {
         Some((at, at.array(self).bucket(at.index)?))
     }
 
-    /// Goes to the next occupied cell of the bucket. The tophash is read anew for each: the writer may have been here
-    /// since the last.
+    /// Goes to the next of the cells that are left. The tophash is read anew for each: the writer may have been here since the
+    /// last.
     fn stand(&mut self) -> Option<usize> {
         let (at, bucket) = self.standing()?;
-        let tophash = bucket.tophash().rotated_to(self.first_cell);
-        let next = tophash.occupied().from(at.visited).first()?;
-        self.at.as_mut()?.visited = next + 1;
+        let mut left = bucket.tophash().rotated_to(self.first_cell).occupied().and(at.left);
+        let next = left.next()?;
+        self.at.as_mut()?.left = left;
         Some((self.first_cell + next) % CELLS)
     }
 
@@ -141,32 +168,37 @@ impl<P: Pages> Walk<P> {
         }
         if let Some((old, main)) = self.pair.take() {
             let index = Chain::at(&old, main)?.index();
-            self.at = Some(At { old: Some(old), only: None, index, visited: 0 });
+            self.at = Some(At { old: Some(old), only: None, index, left: CellSet::ALL });
             return Ok(());
         }
         if self.begun == self.array.buckets() {
             self.ended = true;
             return Ok(());
         }
-        let main = self.main(0);
+        let main = self.main();
         self.begun += 1;
         let (old, chain) = self.source(current, main)?;
-        self.prefetch(current, &chain, cells);
+        let ahead = self.source(current, self.ahead(main)).ok();
+        prefetch(&chain, ahead.map(|(_, chain)| chain), cells);
         let only = old.filter(|old| old.growth == Growth::Double).map(|_| main);
         let pair = old.and_then(|old| Some((Arc::clone(&old.array), old.pair(main)?)));
         let (old, index) = (old.map(|old| Arc::clone(&old.array)), chain.index());
-        (self.at, self.pair) = (Some(At { old, only, index, visited: 0 }), pair);
+        (self.at, self.pair) = (Some(At { old, only, index, left: CellSet::ALL }), pair);
         Ok(())
     }
 
-    /// The main bucket that comes `ahead` buckets later.
-    fn main(&self, ahead: u64) -> u64 {
-        (self.start + self.begun + ahead) & (self.array.buckets() - 1)
+    /// The main bucket to begin next.
+    fn main(&self) -> u64 {
+        (self.start + self.begun) & (self.array.buckets() - 1)
+    }
+
+    /// The main bucket whose records are fetched when the walk comes to `main`.
+    fn ahead(&self, main: u64) -> u64 {
+        (main + BUCKETS_AHEAD) & (self.array.buckets() - 1)
     }
 
     /// Where the entries of a main bucket are: in the old array, while the array of this walk is still being filled and
     /// their old bucket has not been evacuated.
-    #[inline]
     fn source<'a>(
         &'a self,
         current: &'a Geometry<P>,
@@ -182,21 +214,6 @@ impl<P: Pages> Walk<P> {
             }
         }
         Ok((None, Chain::at(&self.array, main)?))
-    }
-
-    /// Has the processor fetch what the cells of a bucket ahead point at, and of the overflow bucket behind the first one
-    /// of `here`. Main buckets lie side by side, and processors fetch such by themselves.
-    fn prefetch<C: Cells>(&self, current: &Geometry<P>, here: &Chain<'_, P>, cells: &C) {
-        let fetch = |array: &Array<P>, index, bucket: Bucket<'_, P>| {
-            bucket.tophash().occupied().for_each(|i| cells.prefetch(array.slot(index, bucket, i)));
-        };
-        if let Some((index, next)) = here.peek_next().filter(|(_, next)| next.is_touched()) {
-            fetch(here.array(), index, next);
-        }
-        if let Ok((_, ahead)) = self.source(current, self.main(BUCKETS_AHEAD)) {
-            fetch(ahead.array(), ahead.index(), ahead.bucket());
-            ahead.peek_next().into_iter().for_each(|(_, next)| next.prefetch());
-        }
     }
 
     /// The entry in a cell, if there is one that counts here.
@@ -249,7 +266,23 @@ impl<P: Pages> Walk<P> {
             let expected = "chains that share no bucket";
             return Err(Error::corrupt("overflow bucket", offset, expected, "more links than buckets"));
         }
-        Ok(Some(At { index, visited: 0, ..at }))
+        Ok(Some(At { index, left: CellSet::ALL, ..at }))
+    }
+}
+
+/// Has the processor fetch what the cells of a bucket ahead point at, and of the overflow bucket behind the first one of
+/// `here`. Main buckets lie side by side, and processors fetch such by themselves.
+#[inline]
+fn prefetch<P: Pages, C: Cells>(here: &Chain<'_, P>, ahead: Option<Chain<'_, P>>, cells: &C) {
+    let fetch = |array: &Array<P>, index, bucket: Bucket<'_, P>| {
+        cells.prefetch(bucket.tophash().occupied().map(|i| array.slot(index, bucket, i)));
+    };
+    if let Some((index, next)) = here.peek_next().filter(|(_, next)| next.is_touched()) {
+        fetch(here.array(), index, next);
+    }
+    if let Some(ahead) = ahead {
+        fetch(ahead.array(), ahead.index(), ahead.bucket());
+        ahead.peek_next().into_iter().for_each(|(_, next)| next.prefetch());
     }
 }
 

@@ -95,7 +95,7 @@ mod tests;
 pub use array::BucketIndex;
 pub use array::{Array, MAX_B};
 pub use assign::{NextArray, Table};
-pub use cells::{Cells, InlineCells, InlineKey, InlinePut, KeyedCells, Name, in_record};
+pub use cells::{Cells, InlineCells, InlineEntry, InlineKey, InlinePut, KeyedCells, Name, in_record};
 #[cfg(test)]
 pub use check::Fault;
 pub use check::{WhichArray, check};

@@ -59,19 +59,34 @@ impl Sequence {
     /// counter comes behind them.
     #[inline]
     pub fn read<T>(&self, mut loads: impl FnMut() -> T) -> T {
+        loop {
+            let before = self.even();
+            let loaded = loads();
+            if self.is_still(before) {
+                return loaded;
+            }
+        }
+    }
+
+    /// The first half of [`Sequence::read`]: the counter, as soon as no store is under way.
+    #[inline]
+    pub fn even(&self) -> u64 {
         let mut turn = 0u32;
         loop {
             let before = self.0.load(Ordering::Acquire);
             if before.is_multiple_of(2) {
-                let loaded = loads();
-                if self.0.load(Ordering::Relaxed) == before {
-                    return loaded;
-                }
+                return before;
             }
             // A writer that lost its core in the middle of a cell needs one.
             turn = turn.wrapping_add(1);
             if turn.is_multiple_of(TURNS_TO_A_YIELD) { yield_now() } else { spin_loop() }
         }
+    }
+
+    /// The second half: whether none was begun since.
+    #[inline]
+    pub fn is_still(&self, before: u64) -> bool {
+        self.0.load(Ordering::Relaxed) == before
     }
 }
 

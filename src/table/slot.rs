@@ -7,7 +7,7 @@ use crate::format::schema::MAX_INLINE_BYTES;
 use crate::seam::Pages;
 
 use super::array::{Array, Bucket, BucketIndex};
-use super::sequence::lies_in_one_word;
+use super::sequence::{Sequence, lies_in_one_word};
 
 /// A cell of a bucket that has been touched.
 pub struct Slot<'a, P> {
@@ -80,18 +80,27 @@ impl<P: Pages> Slot<'_, P> {
         })
     }
 
-    /// In the inline layout: copies key and elem, as they are together at one moment.
-    #[inline]
+    /// In the inline layout: copies key and elem, as they are together at one moment; or one of them, where the other has no
+    /// room. (A closure would be compiled once for all widths: this way each caller's are constants.)
+    #[inline(always)]
     pub fn read(self, key: &mut [u8], elem: &mut [u8]) {
-        let bytes = elem_bytes(key.len(), elem.len(), self.cell);
-        self.consistently(|| {
+        let bytes = match key.len() {
+            0 => self.bucket.shape().elem(self.cell),
+            key_width => elem_bytes(key_width, elem.len(), self.cell),
+        };
+        let sequence = self.array.sequence(self.index);
+        loop {
+            let before = sequence.map_or(0, Sequence::even);
             self.copy_key(key);
             self.copy_out(bytes.clone(), elem);
-        });
+            if sequence.is_none_or(|sequence| sequence.is_still(before)) {
+                return;
+            }
+        }
     }
 
     /// In the inline layout: copies the key; for the writer, or under a bracket.
-    #[inline]
+    #[inline(always)]
     pub(super) fn copy_key(self, key: &mut [u8]) {
         self.copy_out(key_bytes(key.len(), self.cell), key);
     }
@@ -176,10 +185,14 @@ impl<P: Pages> Slot<'_, P> {
     }
 
     /// Copies bytes of the bucket.
-    #[inline]
+    #[inline(always)]
     fn copy_out(self, bytes: Range<usize>, out: &mut [u8]) {
         match out.len() {
-            8 => out.copy_from_slice(&self.bucket.load(bytes.start / 8).to_le_bytes()),
+            len if len.is_multiple_of(8) => {
+                for (at, word) in out.as_chunks_mut().0.iter_mut().enumerate() {
+                    *word = self.bucket.load(bytes.start / 8 + at).to_le_bytes();
+                }
+            }
             4 => out.copy_from_slice(&self.load_half(bytes.start).to_le_bytes()),
             _ => {
                 self.parts(bytes, |word, part, at| {

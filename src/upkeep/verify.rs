@@ -160,10 +160,6 @@ impl<'p> Records for Counted<'_, 'p, '_> {
         Ok(record)
     }
 
-    fn peek(&self, position: Position) -> Option<RecordRef<'p>> {
-        self.read(position).ok()
-    }
-
     fn key<'k>(&'k self, record: &'k RecordRef<'p>) -> &'k [u8] {
         self.records.key(record)
     }

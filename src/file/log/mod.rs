@@ -105,7 +105,7 @@ impl Log {
 
     /// [`Log::read`] where the record is a small one with a fitting checksum; `None` where it is not, and [`Log::read`]
     /// says what it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn small<'p>(&self, pin: &'p Pin<'_>, position: Position) -> Option<RecordRef<'p>> {
         let Small { segment, offset, put, bytes } = self.find_small(pin, position)?;
         Some(RecordRef { segment, offset, frame: put.frame(), bytes, verify_value: self.verify_reads })

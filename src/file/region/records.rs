@@ -309,10 +309,12 @@ pub(crate) fn crc32c(start: u32, bytes: &[u8]) -> u32 {
 #[target_feature(enable = "sse4.2")]
 fn crc32c_of_short(start: u32, bytes: &[u8]) -> u32 {
     use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u32, _mm_crc32_u64};
-    let (words, rest) = bytes.as_chunks::<8>();
+    let (lines, rest) = bytes.as_chunks::<32>();
+    let (words, rest) = rest.as_chunks::<8>();
     let (halves, rest) = rest.as_chunks::<4>();
     let word = |crc, word: &[u8; 8]| _mm_crc32_u64(crc, u64::from_le_bytes(*word));
-    let crc = words.iter().fold(u64::from(!start), word) as u32;
+    let line = |crc, line: &[u8; 32]| line.as_chunks().0.iter().fold(crc, word);
+    let crc = words.iter().fold(lines.iter().fold(u64::from(!start), line), word) as u32;
     let crc = halves.iter().fold(crc, |crc, half| _mm_crc32_u32(crc, u32::from_le_bytes(*half)));
     !rest.iter().fold(crc, |crc, &byte| _mm_crc32_u8(crc, byte))
 }

@@ -1,6 +1,6 @@
 //! The inline layout beside a `HashMap`: random operations on cells of many widths, with closes, kills and read-only openings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::PATH;
 use crate::file::sim::{Crash, SimDisk};
@@ -107,13 +107,20 @@ impl Rig {
     fn check(&self, store: &Store) {
         assert_eq!(store.len(), self.model.len() as u64);
         let mut found = Model::new();
-        let (mut key, mut elem) = (vec![0; self.widths.0], vec![0; self.widths.1]);
-        let mut iter = store.inline_iter();
-        while let Some(next) = iter.next(&mut key, &mut elem) {
-            next.unwrap();
-            assert_eq!(found.insert(key.clone(), elem.clone()), None, "no key comes twice");
+        let (key_width, elem_width) = (self.widths.0 as u8, self.widths.1 as u8);
+        let all = |bytes| {
+            let mut iter = store.inline_iter();
+            let next = move || iter.next_with(bytes, |key, elem| Ok((key.to_vec(), elem.to_vec())));
+            std::iter::from_fn(next).map(Result::unwrap)
+        };
+        for (key, elem) in all((key_width, elem_width)) {
+            assert_eq!(found.insert(key, elem), None, "no key comes twice");
         }
         assert_eq!(found, self.model);
+        let sorted = |bytes| all(bytes).collect::<BTreeSet<_>>();
+        assert_eq!(sorted((key_width, 0)), self.model.keys().map(|key| (key.clone(), vec![])).collect());
+        assert_eq!(sorted((0, elem_width)), self.model.values().map(|elem| (vec![], elem.clone())).collect());
+        let mut elem = vec![0; self.widths.1];
         for (key, value) in &self.model {
             assert!(store.inline_get(key, &mut elem).unwrap());
             assert_eq!(&elem, value);

@@ -51,7 +51,7 @@ fn exercise(rig: &mut Rig) -> usize {
     }
     let mut walk = Walk::new(rig.table.geometry(), 1);
     let mut steps = 0;
-    while let Some(step) = walk.next(|| rig.host.published(), &rig.records) {
+    while let Some(step) = rig.step(&mut walk) {
         step.err().map(&mut note);
         steps += 1;
         assert!(steps < 100_000, "the walk is bounded");
@@ -158,7 +158,7 @@ fn chains_that_share_their_buckets_end_the_walk() {
         array.main().damage(word + OVERFLOW_WORD, link);
     }
     let mut walk = Walk::new(rig.table.geometry(), 1);
-    let steps = std::iter::from_fn(|| walk.next(|| rig.host.published(), &rig.records)).take(100_000);
+    let steps = std::iter::from_fn(|| rig.step(&mut walk)).take(100_000);
     let errors: Vec<bool> = steps.map(|step| step.is_err()).collect();
     assert!((errors.len() as u64) < 8 * (buckets + capacity), "{} steps", errors.len());
     assert_eq!(errors.iter().filter(|&&error| error).count(), 1);

@@ -154,10 +154,6 @@ impl Cells for HeapCells {
         self.cells.read(slot)
     }
 
-    fn peek<P: Pages>(&self, slot: Slot<'_, P>) -> Option<InlineEntry> {
-        self.cells.peek(slot)
-    }
-
     fn find<P: Pages>(&self, slot: Slot<'_, P>, hash: Hash, key: &[u8]) -> Result<Option<InlineEntry>> {
         self.cells.find(slot, hash, key)
     }

@@ -18,7 +18,7 @@ const STEPS: u64 = 4000;
 fn verify_walk(rig: &Rig<HeapCells>, start: u64) {
     let mut walk = Walk::new(rig.table.geometry(), start);
     let mut seen = HashMap::new();
-    while let Some(entry) = walk.next(|| rig.host.published(), &rig.records) {
+    while let Some(entry) = rig.step(&mut walk) {
         let (key, value) = rig.records.parts(&entry.unwrap());
         assert_eq!(seen.insert(key, value), None, "an entry twice");
     }

@@ -12,18 +12,28 @@ const MOMENTS: u64 = if cfg!(miri) { 60 } else { 240 };
 const SIZES_APART: usize = if cfg!(miri) { 40 } else { 3 };
 const BEGINNINGS_APART: usize = if cfg!(miri) { 20 } else { 1 };
 
+impl<E: Entries> Rig<E> {
+    /// The next entry of a walk, as the store goes: to the next cell, and where that is not all, everywhere.
+    pub(super) fn step(&self, walk: &mut Walk<HeapPages>) -> Option<Result<E::Entry>> {
+        match walk.peek(&self.host.published(), &self.records) {
+            Some(slot) => Some(self.records.read(slot)),
+            None => walk.next(|| self.host.published(), &self.records),
+        }
+    }
+}
+
 /// Walks to the end; `between` changes the table before each step. How often each key appeared.
 fn walk(rig: &mut Rig, start: u64, mut between: impl FnMut(&mut Rig, u64)) -> HashMap<Vec<u8>, u64> {
     let mut walk = Walk::new(rig.table.geometry(), start);
     let mut seen = HashMap::new();
     for step in 0.. {
         between(rig, step);
-        match walk.next(|| rig.host.published(), &rig.records) {
+        match rig.step(&mut walk) {
             Some(record) => *seen.entry(record.unwrap().key).or_default() += 1,
             None => break,
         }
     }
-    assert!(walk.next(|| rig.host.published(), &rig.records).is_none(), "the end is the end");
+    assert!(rig.step(&mut walk).is_none(), "the end is the end");
     seen
 }
 
@@ -62,7 +72,7 @@ fn begins_at_random_places() {
     let mut first = std::collections::HashSet::new();
     for start in 0..200 {
         let mut walk = Walk::new(rig.table.geometry(), spread(&key(start)).0);
-        first.insert(walk.next(|| rig.host.published(), &rig.records).unwrap().unwrap().key);
+        first.insert(rig.step(&mut walk).unwrap().unwrap().key);
     }
     assert!(first.len() > 20, "{} different beginnings", first.len());
 }
@@ -149,7 +159,7 @@ fn a_broken_chain_of_a_pair_hides_only_itself() {
         let main = (broken * half..(broken + 1) * half).find(is_full).unwrap();
         array.main().damage(main as usize * BUCKET_WORDS + OVERFLOW_WORD, 1 << 30);
         let mut walk = Walk::new(rig.table.geometry(), 0);
-        let steps = std::iter::from_fn(|| walk.next(|| rig.host.published(), &rig.records));
+        let steps = std::iter::from_fn(|| rig.step(&mut walk));
         let (entries, errors): (Vec<_>, Vec<_>) = steps.partition(Result::is_ok);
         assert_eq!((entries.len(), errors.len()), (200, 1), "bucket {main}");
     }
@@ -185,7 +195,7 @@ fn shows_the_value_as_it_is_now() {
         rig.insert(&key(number), 1_000 + number);
     }
     let mut seen = 0;
-    while let Some(record) = walk.next(|| rig.host.published(), &rig.records) {
+    while let Some(record) = rig.step(&mut walk) {
         let record = record.unwrap();
         assert_eq!(rig.model[&record.key], record.value);
         seen += 1;
@@ -197,12 +207,105 @@ fn shows_the_value_as_it_is_now() {
 fn skips_what_is_removed_before_its_turn() {
     let mut rig = filled(200, spread);
     let mut walk = Walk::new(rig.table.geometry(), 77);
-    let first = walk.next(|| rig.host.published(), &rig.records).unwrap().unwrap();
+    let first = rig.step(&mut walk).unwrap().unwrap();
     for number in 0..200 {
         rig.remove(&key(number));
     }
     assert!(!rig.model.contains_key(&first.key));
-    assert!(walk.next(|| rig.host.published(), &rig.records).is_none());
+    assert!(rig.step(&mut walk).is_none());
+}
+
+/// A table of one bucket, a walk that has come to its first entry, and the numbers of the others.
+fn in_a_bucket() -> (Rig, Walk<HeapPages>, Vec<u64>) {
+    let rig = filled(CELLS as u64, spread);
+    assert_eq!(rig.table.geometry().array.buckets(), 1);
+    let mut walk = Walk::new(rig.table.geometry(), 5 << 1);
+    let first = rig.step(&mut walk).unwrap().unwrap();
+    let left = (0..CELLS as u64).filter(|&number| key(number)[..] != first.key).collect();
+    (rig, walk, left)
+}
+
+/// Walks on to the end: the number under each key, which appears once.
+fn rest(rig: &Rig, walk: &mut Walk<HeapPages>) -> HashMap<Vec<u8>, u64> {
+    let mut rest = HashMap::new();
+    while let Some(record) = rig.step(walk) {
+        let record = record.unwrap();
+        assert_eq!(rest.insert(record.key, record.value), None, "an entry twice");
+    }
+    rest
+}
+
+fn entries(numbers: &[u64], value: impl Fn(u64) -> u64) -> HashMap<Vec<u8>, u64> {
+    numbers.iter().map(|&number| (key(number).to_vec(), value(number))).collect()
+}
+
+#[test]
+fn what_is_removed_from_the_bucket_of_the_walk_does_not_appear() {
+    for gone in 1..CELLS {
+        let (mut rig, mut walk, left) = in_a_bucket();
+        left[..gone].iter().for_each(|&number| rig.remove(&key(number)));
+        assert_eq!(rest(&rig, &mut walk), entries(&left[gone..], |number| number), "{gone} removed");
+    }
+}
+
+#[test]
+fn a_cell_of_the_bucket_that_another_key_gets_shows_nothing_of_the_first() {
+    let (mut rig, mut walk, left) = in_a_bucket();
+    for &number in &left {
+        rig.remove(&key(number));
+        rig.insert(&key(100 + number), number);
+    }
+    let new: Vec<_> = left.iter().map(|number| 100 + number).collect();
+    let known = entries(&new, |number| number - 100);
+    assert!(rest(&rig, &mut walk).iter().all(|(key, value)| known.get(key) == Some(value)));
+}
+
+#[test]
+fn what_is_replaced_in_the_bucket_of_the_walk_appears_with_its_new_value() {
+    let (mut rig, mut walk, left) = in_a_bucket();
+    left.iter().for_each(|&number| rig.insert(&key(number), 100 + number));
+    assert_eq!(rest(&rig, &mut walk), entries(&left, |number| 100 + number));
+}
+
+#[test]
+fn what_is_evacuated_from_the_bucket_of_the_walk_appears_as_it_is_now() {
+    let (mut rig, mut walk, left) = in_a_bucket();
+    rig.insert(&key(100), 0);
+    rig.remove(&key(left[0]));
+    rig.insert(&key(left[1]), 1_000);
+    let old = rig.table.geometry().old.as_ref().map(|old| old.array.buckets());
+    assert!(old.is_none() && rig.table.geometry().array.buckets() == 2, "evacuated, and done");
+    let value = |number| if number == left[1] { 1_000 } else { number };
+    assert_eq!(rest(&rig, &mut walk), entries(&left[1..], value));
+}
+
+#[test]
+fn a_clear_ends_a_walk_within_a_bucket() {
+    let (mut rig, mut walk, _) = in_a_bucket();
+    let plan = rig.table.prepare_clear(&rig.host).unwrap();
+    rig.table.clear(&rig.host, plan);
+    rig.model.clear();
+    assert_eq!(rest(&rig, &mut walk), HashMap::new());
+}
+
+#[test]
+fn long_chains_appear_whole_whatever_their_buckets_lose() {
+    for seed in 1..if cfg!(miri) { 3 } else { 100 } {
+        let mut rig = filled(50, one_bucket);
+        let (mut random, mut walk) = (Random(seed), Walk::new(rig.table.geometry(), seed << 32));
+        let (mut gone, mut seen) = (HashMap::new(), HashMap::new());
+        while let Some(record) = rig.step(&mut walk) {
+            let record = record.unwrap();
+            assert!(!gone.contains_key(&record.key), "it was removed before");
+            assert_eq!(seen.insert(record.key, record.value), None, "an entry twice");
+            let number = random.below(50);
+            if rig.model.contains_key(&key(number)[..]) {
+                rig.remove(&key(number));
+                gone.insert(key(number).to_vec(), ());
+            }
+        }
+        assert!(rig.model.keys().all(|key| seen.contains_key(key)), "an entry was missed");
+    }
 }
 
 #[test]
@@ -228,7 +331,7 @@ fn yields_an_error_once_and_goes_on_behind_it() {
     rig.records.damage(cell.position());
     let mut walk = Walk::new(rig.table.geometry(), 3);
     let (mut entries, mut errors) = (0, 0);
-    while let Some(step) = walk.next(|| rig.host.published(), &rig.records) {
+    while let Some(step) = rig.step(&mut walk) {
         match step {
             Ok(_) => entries += 1,
             Err(error) => {

@@ -68,7 +68,7 @@ pub trait Entries: Default + Send + Sync + 'static {
     ) -> Vec<(u8, u64)> {
         let mut walk = Walk::new(&published(), start);
         let step = || match walk.peek(&published(), self.cells()) {
-            Some(entry) => Some(entry),
+            Some(slot) => Some(self.cells().read(slot).unwrap()),
             None => walk.next(&published, self.cells()).map(|entry| entry.unwrap()),
         };
         std::iter::from_fn(step).map(|entry| self.entry(&entry)).collect()

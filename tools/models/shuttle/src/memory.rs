@@ -243,10 +243,6 @@ impl Records for ModelRecords {
         self.at(position)
     }
 
-    fn peek(&self, position: Position) -> Option<Record> {
-        self.at(position).ok()
-    }
-
     fn key<'a>(&'a self, record: &'a Record) -> &'a [u8] {
         std::slice::from_ref(&record.key)
     }
