@@ -66,21 +66,28 @@ impl Core {
     #[cold]
     pub(super) fn check_room(&self, writer: &Writer, purpose: Purpose) -> Result<()> {
         let files = self.files()?;
-        let segment = writer.log.as_ref().map_or(0, |log| log.next_segment_bytes());
-        let segments = match purpose {
-            Purpose::Add => SEGMENTS_TO_EMPTY + 1,
-            Purpose::Free => 1,
-        };
-        let Err(needed_bytes) = self.leaves_room(&files.space, writer.table.geometry(), segments * segment)
-        else {
-            return Ok(());
-        };
+        let Err(needed_bytes) = self.leaves_room_with_segment(files, writer, purpose) else { return Ok(()) };
         if self.checkpoint_is_worth_it(files) {
             files.space_waits.store(true, Ordering::Relaxed);
         } else if purpose == Purpose::Free {
             return Ok(());
         }
         Err(Error::NoSpace { what: "a log segment and the next checkpoint", needed_bytes })
+    }
+
+    /// [`Core::leaves_room`] when the log takes another segment.
+    pub(super) fn leaves_room_with_segment(
+        &self,
+        files: &Files,
+        writer: &Writer,
+        purpose: Purpose,
+    ) -> std::result::Result<(), u64> {
+        let segment = writer.log.as_ref().map_or(0, |log| log.next_segment_bytes());
+        let segments = match purpose {
+            Purpose::Add => SEGMENTS_TO_EMPTY + 1,
+            Purpose::Free => 1,
+        };
+        self.leaves_room(&files.space, writer.table.geometry(), segments * segment)
     }
 
     /// Whether the disk has room for the largest checkpoint that can come next when `bytes` are taken from it; all that is

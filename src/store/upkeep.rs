@@ -135,14 +135,14 @@ impl Core {
     pub(super) fn prepare_ahead(&self) -> Option<Duration> {
         let files = self.files.as_ref()?;
         let in_hand = files.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepare_log();
+        self.prepare_log(files);
         let wanted = |writer: MutexGuard<'_, Writer>| {
             let array = self.array_wanted(&writer.table)?;
             self.leaves_room_when_grown(writer.table.geometry(), array.bytes).then_some(array)
         };
         let array = self.writer.lock().ok().and_then(wanted);
         if let Some(array) = array {
-            self.arrays.reserve_ahead(array.bytes, array.imminent, || self.prepare_log());
+            self.arrays.reserve_ahead(array.bytes, array.imminent, || self.prepare_log(files));
         }
         self.drop_array_of_the_past();
         let given_up = |writer: MutexGuard<'_, Writer>| writer.log.as_ref().map_or(0, LogWriter::given_up);
@@ -153,13 +153,14 @@ impl Core {
         None
     }
 
-    fn prepare_log(&self) {
+    fn prepare_log(&self, files: &Files) {
         let left = self.writer.lock().ok().and_then(|mut writer| Some(writer.log.as_mut()?.take_left()));
         drop(left);
         let wanted = || {
             let writer = self.writer.lock().ok()?;
             let wanted = writer.log.as_ref()?.space_wanted()?;
-            let room = !matches!(wanted, Wanted::Spare(_)) || self.check_room(&writer, Purpose::Add).is_ok();
+            let is_spare = matches!(wanted, Wanted::Spare(_));
+            let room = !is_spare || self.leaves_room_with_segment(files, &writer, Purpose::Add).is_ok();
             room.then_some(wanted)
         };
         while let Some(wanted) = wanted() {
