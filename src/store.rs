@@ -428,10 +428,12 @@ impl Store {
     /// Runs a write and what is due after it.
     #[inline]
     fn write<'s, T>(&'s self, write: impl FnOnce(&'s Core) -> Result<T>) -> Result<T> {
-        let done = write(&self.handle.core)?;
+        let core = self.core();
+        core.wait_if_due();
+        let done = write(core)?;
         match &self.handle.background {
-            Some(background) => background.wake(self.core()),
-            None => self.core().do_upkeep(),
+            Some(background) => background.wake(core),
+            None => core.do_upkeep(),
         }
         Ok(done)
     }

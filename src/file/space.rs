@@ -198,7 +198,7 @@ impl Space {
     }
 
     /// Gives the blocks of all free runs back to the file system. Holds the lock, so that none is taken meanwhile.
-    fn punch_free(&self) {
+    pub(crate) fn punch_free(&self) {
         let state = self.lock();
         state.free.iter().for_each(|(&offset, &len)| drop(self.media.punch(offset, len)));
     }

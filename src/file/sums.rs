@@ -62,8 +62,10 @@ impl Sums {
         Ok((crc != 0).then_some(crc))
     }
 
-    /// Pages that no checkpoint has written, as far as it has been looked; those of a file that was just opened count too.
+    /// How many pages no checkpoint has written, as far as the checksums can be read.
     pub(crate) fn absent(&self) -> u64 {
+        let mut top = self.lock();
+        (0..top.loaded.len()).for_each(|sum_page| drop(self.load(&mut top, sum_page)));
         self.crcs.iter().filter(|crc| crc.load(Ordering::Relaxed) == 0).count() as u64
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn get<T>(
     match layout {
         Layout::Record => Ok(store.get(key)?.map(|value| found(&value))),
         Layout::Inline { elem_width, .. } => {
-            with_room(elem_width, |elem| Ok(store.inline_get(key, elem)?.then(|| found(elem))))
+            with_buffer(elem_width, |elem| Ok(store.inline_get(key, elem)?.then(|| found(elem))))
         }
     }
 }
@@ -37,7 +37,7 @@ pub(super) fn get_group(
     match layout {
         Layout::Record => store.get_group(keys, each),
         Layout::Inline { elem_width, .. } => {
-            with_room(elem_width, |elem| store.inline_get_group(keys, elem, each))
+            with_buffer(elem_width, |elem| store.inline_get_group(keys, elem, each))
         }
     }
 }
@@ -47,7 +47,7 @@ pub(super) fn get_group(
 pub(crate) fn contains_key(store: &Store, layout: Layout, key: &[u8]) -> Result<bool> {
     match layout {
         Layout::Record => store.contains_key(key),
-        Layout::Inline { elem_width, .. } => with_room(elem_width, |elem| store.inline_get(key, elem)),
+        Layout::Inline { elem_width, .. } => with_buffer(elem_width, |elem| store.inline_get(key, elem)),
     }
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn insert<T>(
     match layout {
         Layout::Record => Ok(store.insert(key, value)?.map(|old| before(&old))),
         Layout::Inline { elem_width, .. } => {
-            with_room(elem_width, |old| Ok(store.inline_insert(key, value, old)?.then(|| before(old))))
+            with_buffer(elem_width, |old| Ok(store.inline_insert(key, value, old)?.then(|| before(old))))
         }
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn remove<T>(
     match layout {
         Layout::Record => Ok(store.remove(key)?.map(|old| before(&old))),
         Layout::Inline { elem_width, .. } => {
-            with_room(elem_width, |old| Ok(store.inline_remove(key, old)?.then(|| before(old))))
+            with_buffer(elem_width, |old| Ok(store.inline_remove(key, old)?.then(|| before(old))))
         }
     }
 }
@@ -90,7 +90,7 @@ pub(super) fn remove_seen(store: &Store, layout: Layout, key: &[u8], seen: &[u8]
     match layout {
         Layout::Record => Ok(store.compare_exchange(key, Some(seen), None)?.is_ok()),
         Layout::Inline { elem_width, .. } => {
-            with_room(elem_width, |elem| store.inline_remove_seen(key, elem, seen))
+            with_buffer(elem_width, |elem| store.inline_remove_seen(key, elem, seen))
         }
     }
 }
@@ -108,7 +108,7 @@ pub(super) fn update<B: AsRef<[u8]>>(
         Layout::Inline { elem_width, .. } => elem_width,
     };
     let mut refused = Ok(());
-    with_room(elem_width, |elem| {
+    with_buffer(elem_width, |elem| {
         store.inline_update(key, elem, |present, elem| {
             match change(present.then_some(elem)).and_then(|step| leave(step, present, elem)) {
                 Ok(change) => change,
@@ -150,7 +150,7 @@ pub(super) fn get_then<T>(
     match layout {
         Layout::Record => Ok(snapshot.get(key)?.map(|value| found(&value))),
         Layout::Inline { elem_width, .. } => {
-            with_room(elem_width, |elem| Ok(snapshot.inline_get(key, elem)?.then(|| found(elem))))
+            with_buffer(elem_width, |elem| Ok(snapshot.inline_get(key, elem)?.then(|| found(elem))))
         }
     }
 }
@@ -170,7 +170,7 @@ pub(super) fn next_then<T>(
 
 /// Gives `f` a buffer of so many bytes on the stack. Where the width is a constant, so is the size.
 #[inline(always)]
-fn with_room<T>(width: u8, f: impl FnOnce(&mut [u8]) -> T) -> T {
+fn with_buffer<T>(width: u8, f: impl FnOnce(&mut [u8]) -> T) -> T {
     match usize::from(width) {
         width @ 0..=8 => f(&mut [0; 8][..width]),
         width @ 9..=16 => f(&mut [0; 16][..width]),

@@ -42,9 +42,6 @@ impl Background {
         if core.checkpoint_is_due() {
             self.durability.wake();
         }
-        if let Some(pause) = core.pause_is_due() {
-            std::thread::sleep(pause);
-        }
     }
 }
 

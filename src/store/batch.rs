@@ -21,7 +21,7 @@ use crate::mutants::{Mutant, kept};
 use crate::store::Store;
 use crate::store::core::{Core, Writer};
 use crate::store::growth::GrowthRecord;
-use crate::table::{ClearPlan, Growth, foresee, prefetch};
+use crate::table::{ClearPlan, Growth, Host as _, foresee, prefetch};
 use crate::upkeep::records::Live;
 use changes::Changes;
 
@@ -56,7 +56,7 @@ impl Store {
     /// # Ok::<(), tophash::Error>(())
     /// ```
     pub fn apply(&self, batch: &Batch) -> Result<()> {
-        self.write(|core| core.apply(batch))
+        self.write(|core| core.with_room(|| core.apply(batch)))
     }
 
     /// Inserts many entries together: all of them, or none after an error or a crash. They are collected in a [`Batch`].
@@ -131,6 +131,10 @@ impl Core {
         let clear = changes.clears.then(|| writer.table.prepare_clear(self)).transpose()?;
         self.locate(&writer, pin, cells, &mut changes)?;
         let needed = overflow_buckets(&writer, clear.as_ref(), &changes)?;
+        if changes.purpose() == Purpose::Add && needed > 0 {
+            let bytes = needed.saturating_mul(4 * self.layout().shape().bytes());
+            self.check_room_for_chunk(writer.table.geometry(), bytes)?;
+        }
         writer.table.secure_settled(self, clear.as_ref(), needed)?;
         let (batch_frame, clear_frame) =
             (Frame::new(Kind::Batch, 0, BatchValue::BYTES)?, Frame::new(Kind::Clear, 0, 0)?);
@@ -239,6 +243,12 @@ impl Core {
     /// Begins a growth as a step of its own.
     pub(super) fn start_growth(&self, writer: &mut Writer, growth: Growth) -> Result<()> {
         let record = GrowthRecord::of(Some(growth))?;
+        if let Some(bytes) = writer.table.array_bytes_for(growth)
+            && !self.leaves_room_when_grown(writer.table.geometry(), bytes)
+        {
+            let what = "a bucket array and the next checkpoint";
+            return Err(Error::NoSpace { what, needed_bytes: bytes });
+        }
         let start = writer.table.reserve_growth(self, growth)?;
         self.secure(writer, record.bytes(), Purpose::Add)?;
         record.append(writer.log()?);

@@ -42,7 +42,6 @@ impl Core {
             }
             let (freeze, emptied) = self.freeze(&mut writer, copies)?;
             files.space_waits.store(false, Ordering::Relaxed);
-            writer.compactor.begin_checkpoint();
             (freeze, emptied, files.appended.load(Ordering::Acquire))
         };
         let emptied = match kept(Mutant::EmptiedSegmentsWait) {
@@ -60,6 +59,7 @@ impl Core {
             return Err(error);
         }
         files.checkpointed.store(appended, Ordering::Relaxed);
+        files.retry_at.store(0, Ordering::Relaxed);
         files.replayed.store(0, Ordering::Relaxed);
         files.checkpointer.complete_in_place(closing)?;
         freeze.finish();
@@ -72,7 +72,11 @@ impl Core {
 
     /// Gives up segments that are emptied and not needed by the state on disk any more (D8).
     fn give_up(&self, emptied: Vec<Arc<Segment>>) -> Result<()> {
-        self.lock_writer()?.log()?.give_up(emptied);
+        {
+            let mut writer = self.lock_writer()?;
+            writer.compactor.checkpoint_is_complete();
+            writer.log()?.give_up(emptied);
+        }
         self.collect();
         Ok(())
     }

@@ -124,6 +124,10 @@ pub(super) struct Files {
     /// Microseconds that a write should wait, because of the space that waits for a checkpoint. Stored under the writer lock,
     /// taken by the next write that looks. Relaxed: a hint.
     pub(super) pause_us: AtomicU64,
+    /// Where one could not be made for that: bytes appended at which to try again.
+    pub(super) make_room_at: AtomicU64,
+    /// A write lacked room that a checkpoint could give back, and nobody has made one since. Relaxed: a hint.
+    pub(super) lacked_room: AtomicBool,
     /// Checkpoints that were due and failed.
     pub(super) failed_checkpoints: AtomicU64,
     /// After one of them: bytes appended at which to try again.
@@ -191,6 +195,8 @@ impl Core {
                     grow_at: AtomicU64::new(0),
                     looked: AtomicBool::new(false),
                     space_waits: AtomicBool::new(false),
+                    lacked_room: AtomicBool::new(false),
+                    make_room_at: AtomicU64::new(0),
                     pause_us: AtomicU64::new(0),
                     failed_checkpoints: AtomicU64::new(0),
                     retry_at: AtomicU64::new(0),
@@ -364,9 +370,8 @@ impl Host for Core {
 
     fn check_room_for_chunk(&self, geometry: &Geometry<IndexPages>, chunk_bytes: u64) -> Result<()> {
         let space = &self.files()?.space;
-        self.leaves_room(space, geometry, 2 * chunk_bytes).map_err(|needed_bytes| Error::NoSpace {
-            what: "overflow buckets and the next checkpoint",
-            needed_bytes,
+        self.leaves_room(space, geometry, chunk_bytes.saturating_mul(2)).map_err(|needed_bytes| {
+            Error::NoSpace { what: "overflow buckets and the next checkpoint", needed_bytes }
         })
     }
 }

@@ -51,7 +51,7 @@ const LARGEST_STEP: u64 = 1 << 20;
 const GROUP: usize = 16;
 /// The log is measured each time that it has grown by this share of itself, but not more often than every so many bytes.
 const LOOKS_PER_LOG: u64 = 1024;
-const LOOK_BYTES: u64 = 16 << 10;
+const MEASURE_BYTES: u64 = 16 << 10;
 /// Less than this is not worth the trouble, nor can it be had: the segment that is written is not moved.
 const LEAST_DEAD_BYTES: u64 = SEGMENT_UNIT_BYTES;
 /// A checkpoint is due when emptied segments wait for it with so many bytes, and a quarter of the live ones.
@@ -59,7 +59,7 @@ const LEAST_WAITING_BYTES: u64 = 1 << 20;
 /// Writes are held up while emptied segments wait with so many bytes, and three eighths of the live ones. Of a million entries of
 /// which a tenth was left and was being overwritten, 13 MB of live records, up to 17 MB waited without.
 const LEAST_HOLDING_UP_BYTES: u64 = 4 << 20;
-/// So long at most each time that the log is measured, and all in all until the next checkpoint begins: one that fails must not
+/// So long at most each time that the log is measured, and all in all until the next checkpoint is complete: one that fails must not
 /// stop the writes.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 const PAUSES_PER_CHECKPOINT: Duration = Duration::from_millis(200);
@@ -75,10 +75,10 @@ pub(super) struct Compactor {
     /// Bytes appended when it was looked here last.
     seen: u64,
     /// Bytes appended at which to measure the log again.
-    look_at: u64,
+    measure_at: u64,
     /// Segments, by number, that hold what can't be moved.
     left_alone: HashSet<u64>,
-    /// How long writes were held up since the last checkpoint began.
+    /// How long writes were held up since the last checkpoint.
     held_up: Duration,
     /// What was moved since the store was opened.
     pub(super) moved: Moved,
@@ -126,7 +126,7 @@ impl Compactor {
             credit: 0,
             pace: 0,
             seen: 0,
-            look_at: LOOK_BYTES,
+            measure_at: MEASURE_BYTES,
             left_alone: HashSet::new(),
             held_up: Duration::ZERO,
             moved: Moved::default(),
@@ -143,8 +143,8 @@ impl Compactor {
         self.max_dead_ratio * BEGIN_AT
     }
 
-    /// A checkpoint begins: what waits for it will be free.
-    pub(super) fn begin_checkpoint(&mut self) {
+    /// What waited for a checkpoint is free.
+    pub(super) fn checkpoint_is_complete(&mut self) {
         self.held_up = Duration::ZERO;
     }
 
@@ -193,7 +193,7 @@ impl Core {
     pub(super) fn compact_beside(&self, files: &Files, writer: &mut Writer) {
         let appended = files.appended.load(Ordering::Relaxed);
         let compactor = &mut writer.compactor;
-        if appended < compactor.look_at && compactor.pace == 0 {
+        if appended < compactor.measure_at && compactor.pace == 0 {
             compactor.seen = appended;
             return;
         }
@@ -202,7 +202,7 @@ impl Core {
 
     #[inline(never)]
     fn earn_and_move(&self, files: &Files, writer: &mut Writer, appended: u64) {
-        if appended >= writer.compactor.look_at {
+        if appended >= writer.compactor.measure_at {
             self.measure(files, writer, appended);
         }
         let compactor = &mut writer.compactor;
@@ -265,12 +265,21 @@ impl Core {
         compactor.left_alone = left_alone;
         let enough = used.saturating_sub(live) >= LEAST_DEAD_BYTES;
         compactor.pace = if enough { compactor.pace_for(1.0 - live as f64 / used as f64) } else { 0 };
-        compactor.look_at = appended + (log.log_bytes() / LOOKS_PER_LOG).max(LOOK_BYTES);
+        compactor.measure_at = appended + (log.log_bytes() / LOOKS_PER_LOG).max(MEASURE_BYTES);
         // What waits for a checkpoint that is under way may be free in a moment.
         let due = waiting > LEAST_WAITING_BYTES.max(live / 4) && files.checkpointing.try_lock().is_ok();
         files.space_waits.store(due, Ordering::Relaxed);
         let pause = compactor.pause_for(waiting, live);
         files.pause_us.store(pause.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Whether segments that are emptied wait for a checkpoint with as much as makes one due beside writes.
+    pub(super) fn emptied_log_is_worth_a_checkpoint(&self) -> bool {
+        let (Ok(pin), Ok(writer)) = (self.pin(), self.lock_writer_to_look()) else { return false };
+        let Some(log) = &writer.log else { return false };
+        let waits = |segment: &&Arc<Segment>| log.is_emptied(segment) && !segment.is_given_up();
+        let waiting: u64 = self.log.each_segment(&pin).filter(waits).map(|segment| segment.bytes()).sum();
+        waiting > LEAST_WAITING_BYTES
     }
 
     /// The sealed segment with the least live bytes for its size, if it is worth a walk.
@@ -404,7 +413,7 @@ mod tests {
         let mut compactor = Compactor::new(0.5);
         let mut all = || (0..1000).map(|_| compactor.pause_for(64 * MIB, 0)).sum::<Duration>();
         assert_eq!((all(), all()), (PAUSES_PER_CHECKPOINT, Duration::ZERO));
-        compactor.begin_checkpoint();
+        compactor.checkpoint_is_complete();
         assert_eq!(compactor.pause_for(64 * MIB, 0), LONGEST_PAUSE);
     }
 }

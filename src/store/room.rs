@@ -4,6 +4,7 @@
 //! The file system tells what it has left, and others may take that meanwhile; then removals go on as far as the reserve
 //! of the log and what is left go.
 
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
@@ -14,7 +15,6 @@ use crate::format::PAGE_BYTES;
 use crate::format::catalog::sums_bytes;
 use crate::format::journal::journal_bytes;
 use crate::store::core::{Core, Files, Writer};
-use crate::store::upkeep::CHECKPOINT_RETRY_BYTES;
 use crate::table::{Array, Geometry};
 
 /// For what is small beside the pages: catalog, header of the journal, page checksums in place.
@@ -32,62 +32,72 @@ impl Core {
     #[inline]
     pub(super) fn with_room<T>(&self, mut write: impl FnMut() -> Result<T>) -> Result<T> {
         match write() {
-            Err(error @ Error::NoSpace { .. }) => self.make_room_for(error, write),
+            Err(Error::NoSpace { .. }) => self.make_room_for(write),
             done => done,
         }
     }
 
     #[cold]
-    fn make_room_for<T>(&self, refused: Error, mut write: impl FnMut() -> Result<T>) -> Result<T> {
-        let files = self.files()?;
-        if self.checkpoint_is_worth_it(files) {
-            if self.checkpoint().is_err() {
-                let appended = files.appended.load(Ordering::Acquire);
-                files.retry_at.store(appended + CHECKPOINT_RETRY_BYTES, Ordering::Relaxed);
-            }
-        } else if files.checkpointing.try_lock().is_ok() {
-            return Err(refused);
-        } else {
-            // One is under way, and has its journal to give back when it is done.
-            drop(files.checkpointing.lock());
-        }
+    fn make_room_for<T>(&self, mut write: impl FnMut() -> Result<T>) -> Result<T> {
+        self.make_room(self.files()?);
         write()
     }
 
-    /// Whether a checkpoint would cover anything, and none has failed just now.
-    fn checkpoint_is_worth_it(&self, files: &Files) -> bool {
-        let appended = files.appended.load(Ordering::Acquire);
-        appended > files.checkpointed.load(Ordering::Relaxed)
-            && appended >= files.retry_at.load(Ordering::Relaxed)
+    /// Has a checkpoint give back what it can. The caller holds no lock, and no pin, which would keep what is given back.
+    pub(super) fn make_room(&self, files: &Files) {
+        files.lacked_room.store(false, Ordering::Relaxed);
+        let log = |writer: MutexGuard<'_, Writer>| Some(writer.log.as_ref()?.next_segment_bytes());
+        let Some(segment) = self.lock_writer().ok().and_then(log) else { return };
+        if self.checkpoint_is_worth_it(files, segment) {
+            if self.checkpoint().is_err() {
+                files.failed_checkpoints.fetch_add(1, Ordering::Relaxed);
+                let appended = files.appended.load(Ordering::Acquire);
+                files.make_room_at.store(appended + segment / 2, Ordering::Relaxed);
+            }
+        } else {
+            // One may be under way, and has its journal to give back when it is done.
+            drop(files.checkpointing.lock());
+        }
+        // A session that died may have left blocks behind free runs.
+        files.space.punch_free();
     }
 
-    /// Refuses log space that a checkpoint might lack then. What frees something gets it all the same where there is nothing
-    /// that a checkpoint could cover, or one has failed just now.
+    /// Whether a checkpoint would cover as much log as could be given back, and none has failed just now.
+    fn checkpoint_is_worth_it(&self, files: &Files, segment_bytes: u64) -> bool {
+        let appended = files.appended.load(Ordering::Acquire);
+        appended.saturating_sub(files.checkpointed.load(Ordering::Relaxed)) > segment_bytes / 2
+            && appended >= files.make_room_at.load(Ordering::Relaxed)
+    }
+
+    /// Refuses log space that a checkpoint might lack then. What frees something gets it all the same where a checkpoint
+    /// would cover little, or one has failed just now.
     #[cold]
-    pub(super) fn check_room(&self, writer: &Writer, purpose: Purpose) -> Result<()> {
+    pub(super) fn check_room(&self, writer: &Writer, bytes: u64, purpose: Purpose) -> Result<()> {
         let files = self.files()?;
-        let Err(needed_bytes) = self.leaves_room_with_segment(files, writer, purpose) else { return Ok(()) };
-        if self.checkpoint_is_worth_it(files) {
-            files.space_waits.store(true, Ordering::Relaxed);
+        let Err(needed_bytes) = self.leaves_room_for_log(files, writer, bytes, purpose) else {
+            return Ok(());
+        };
+        let segment = writer.log.as_ref().map_or(0, |log| log.next_segment_bytes());
+        if self.checkpoint_is_worth_it(files, segment) {
+            files.lacked_room.store(true, Ordering::Relaxed);
         } else if purpose == Purpose::Free {
             return Ok(());
         }
         Err(Error::NoSpace { what: "a log segment and the next checkpoint", needed_bytes })
     }
 
-    /// [`Core::leaves_room`] when the log takes another segment.
-    pub(super) fn leaves_room_with_segment(
+    /// [`Core::leaves_room`] when the log takes another segment, for a record of so many bytes.
+    pub(super) fn leaves_room_for_log(
         &self,
         files: &Files,
         writer: &Writer,
+        bytes: u64,
         purpose: Purpose,
     ) -> std::result::Result<(), u64> {
         let segment = writer.log.as_ref().map_or(0, |log| log.next_segment_bytes());
-        let segments = match purpose {
-            Purpose::Add => SEGMENTS_TO_EMPTY + 1,
-            Purpose::Free => 1,
-        };
-        self.leaves_room(&files.space, writer.table.geometry(), segments * segment)
+        let reserved = if purpose == Purpose::Add { SEGMENTS_TO_EMPTY * segment } else { 0 };
+        let bytes = segment.max(bytes).saturating_add(reserved);
+        self.leaves_room(&files.space, writer.table.geometry(), bytes)
     }
 
     /// Whether the disk has room for the largest checkpoint that can come next when `bytes` are taken from it; all that is
@@ -102,13 +112,13 @@ impl Core {
         let index_pages: u64 = parts().map(|part| part.pages() as u64).sum();
         let sum_pages = sums_bytes(index_pages * PAGE_BYTES) / PAGE_BYTES;
         let journal = journal_bytes(index_pages + sum_pages).unwrap_or(u64::MAX / 2);
-        let least = journal + SMALL_BYTES + bytes;
+        let least = (journal + SMALL_BYTES).saturating_add(bytes);
         // In place too, what was never written takes its first blocks. Looked up only where it matters.
-        if space.is_there_for(least + index_pages * PAGE_BYTES) {
+        if space.is_there_for(least.saturating_add(index_pages * PAGE_BYTES)) {
             return Ok(());
         }
         let absent: u64 = parts().map(|part| part.sums().absent()).sum();
-        let needed = least + absent * PAGE_BYTES;
+        let needed = least.saturating_add(absent * PAGE_BYTES);
         if space.is_there_for(needed) { Ok(()) } else { Err(needed) }
     }
 

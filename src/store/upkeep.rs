@@ -18,7 +18,7 @@ use crate::table::{NextArray, Table};
 const CHECKPOINT_BYTES: u64 = 16 << 20;
 
 /// After a checkpoint that failed, the next one waits for this much log.
-pub(super) const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
+const CHECKPOINT_RETRY_BYTES: u64 = 1 << 20;
 
 /// A store rests when nobody has written for so long. It checkpoints then what it would have come to much later: its log is
 /// free space, and an opening after a crash has next to nothing to replay.
@@ -61,11 +61,22 @@ impl Core {
         looked
     }
 
-    /// How long a write should wait now for checkpoints to give space back.
+    /// Waits, where checkpoints are to give space back first; with no lock held and no pin.
     #[inline]
-    pub(super) fn pause_is_due(&self) -> Option<Duration> {
-        let pause_us = self.files.as_ref()?.pause_us.swap(0, Ordering::Relaxed);
-        (pause_us > 0).then(|| Duration::from_micros(pause_us))
+    pub(super) fn wait_if_due(&self) {
+        if let Some(files) = &*self.files
+            && (files.pause_us.load(Ordering::Relaxed) > 0 || files.lacked_room.load(Ordering::Relaxed))
+        {
+            self.wait(files);
+        }
+    }
+
+    #[cold]
+    fn wait(&self, files: &Files) {
+        std::thread::sleep(Duration::from_micros(files.pause_us.swap(0, Ordering::Relaxed)));
+        if files.lacked_room.swap(false, Ordering::Relaxed) {
+            self.make_room(files);
+        }
     }
 
     /// Whether log space should be prepared.
@@ -90,7 +101,8 @@ impl Core {
         let mut last_write = files.last_write.lock().unwrap_or_else(PoisonError::into_inner);
         last_write.is_long_ago(appended, now)
             && !retries_later(files)
-            && self.log_is_longer_than(files, self.checkpoint_bound() / REST_SHARE)
+            && (self.log_is_longer_than(files, self.checkpoint_bound() / REST_SHARE)
+                || self.emptied_log_is_worth_a_checkpoint())
     }
 
     /// Whether the log since the last checkpoint is longer than that.
@@ -160,7 +172,7 @@ impl Core {
             let writer = self.writer.lock().ok()?;
             let wanted = writer.log.as_ref()?.space_wanted()?;
             let is_spare = matches!(wanted, Wanted::Spare(_));
-            let room = !is_spare || self.leaves_room_with_segment(files, &writer, Purpose::Add).is_ok();
+            let room = !is_spare || self.leaves_room_for_log(files, &writer, 0, Purpose::Add).is_ok();
             room.then_some(wanted)
         };
         while let Some(wanted) = wanted() {

@@ -157,7 +157,7 @@ impl Core {
     #[inline(always)]
     pub(super) fn secure(&self, writer: &mut Writer, bytes: u64, purpose: Purpose) -> Result<()> {
         if writer.log()?.allocates(bytes, purpose) {
-            self.check_room(writer, purpose)?;
+            self.check_room(writer, bytes, purpose)?;
         }
         match writer.log()?.secure(bytes, purpose) {
             Ok(()) => Ok(()),

@@ -184,9 +184,7 @@ impl<P: Pages> Table<P> {
         growth: Growth,
     ) -> Option<Result<Plan<P, N>>> {
         let put_off = if growth == Growth::Shrink { Mutant::ShrinkPutOff } else { Mutant::GrowthPutOff };
-        let array = &self.geometry.array;
-        let bytes = Array::<P>::main_bytes(array.shape(), growth.new_b(array.b())?);
-        if !host.has_room_to_grow(&self.geometry, bytes) {
+        if !host.has_room_to_grow(&self.geometry, self.array_bytes_for(growth)?) {
             return None;
         }
         let start = self.reserve_growth(host, growth);
@@ -219,6 +217,12 @@ impl<P: Pages> Table<P> {
             return plan;
         }
         self.plan(host, cells, hash, spot, None)
+    }
+
+    /// Bytes of the array that a growth needs; `None` where there is none of that size.
+    pub fn array_bytes_for(&self, growth: Growth) -> Option<u64> {
+        let array = &self.geometry.array;
+        Some(Array::<P>::main_bytes(array.shape(), growth.new_b(array.b())?))
     }
 
     /// Reserves the array that a growth needs.

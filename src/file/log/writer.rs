@@ -161,10 +161,9 @@ impl LogWriter {
     #[inline]
     pub(crate) fn allocates(&self, bytes: u64, purpose: Purpose) -> bool {
         let fits = !self.needs_fresh_segment && self.tail + bytes <= self.segment.end_offset();
-        match purpose {
-            Purpose::Add => self.spares.is_empty() || !fits && self.spares.len() < 2,
-            Purpose::Free => !fits && self.spares.is_empty(),
-        }
+        let spares = if purpose == Purpose::Add { 2 } else { 1 };
+        let from_spares = || self.spares.len() >= spares && FIRST_RECORD + bytes <= self.next_segment_bytes();
+        !fits && !from_spares() || purpose == Purpose::Add && self.spares.is_empty()
     }
 
     /// Makes sure that `bytes` can be appended; may move on to another segment. Nothing else changes.
