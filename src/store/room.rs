@@ -46,6 +46,10 @@ impl Core {
     /// Has a checkpoint give back what it can. The caller holds no lock, and no pin, which would keep what is given back.
     pub(super) fn make_room(&self, files: &Files) {
         files.lacked_room.store(false, Ordering::Relaxed);
+        // In a forked child a lock may be held for ever (C15).
+        if self.process.check().is_err() {
+            return;
+        }
         let log = |writer: MutexGuard<'_, Writer>| Some(writer.log.as_ref()?.next_segment_bytes());
         let Some(segment) = self.lock_writer().ok().and_then(log) else { return };
         if self.checkpoint_is_worth_it(files, segment) {
