@@ -4,11 +4,10 @@
 //! The file system tells what it has left, and others may take that meanwhile; then removals go on as far as the reserve
 //! of the log and what is left go.
 
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
-use crate::file::log::writer::Purpose;
+use crate::file::log::writer::{LogWriter, Purpose};
 use crate::file::pages::IndexPages;
 use crate::file::space::Space;
 use crate::format::PAGE_BYTES;
@@ -50,8 +49,7 @@ impl Core {
         if self.process.check().is_err() {
             return;
         }
-        let log = |writer: MutexGuard<'_, Writer>| Some(writer.log.as_ref()?.next_segment_bytes());
-        let Some(segment) = self.lock_writer().ok().and_then(log) else { return };
+        let Ok(segment) = self.lock_writer().map(|writer| next_segment_bytes(&writer)) else { return };
         if self.checkpoint_is_worth_it(files, segment) {
             if self.checkpoint().is_err() {
                 files.failed_checkpoints.fetch_add(1, Ordering::Relaxed);
@@ -81,8 +79,7 @@ impl Core {
         let Err(needed_bytes) = self.leaves_room_for_log(files, writer, bytes, purpose) else {
             return Ok(());
         };
-        let segment = writer.log.as_ref().map_or(0, |log| log.next_segment_bytes());
-        if self.checkpoint_is_worth_it(files, segment) {
+        if self.checkpoint_is_worth_it(files, next_segment_bytes(writer)) {
             files.lacked_room.store(true, Ordering::Relaxed);
         } else if purpose == Purpose::Free {
             return Ok(());
@@ -98,7 +95,7 @@ impl Core {
         bytes: u64,
         purpose: Purpose,
     ) -> std::result::Result<(), u64> {
-        let segment = writer.log.as_ref().map_or(0, |log| log.next_segment_bytes());
+        let segment = next_segment_bytes(writer);
         let reserved = if purpose == Purpose::Add { SEGMENTS_TO_EMPTY * segment } else { 0 };
         let bytes = segment.max(bytes).saturating_add(reserved);
         self.leaves_room(&files.space, writer.table.geometry(), bytes)
@@ -143,4 +140,8 @@ impl Core {
         }
         room
     }
+}
+
+fn next_segment_bytes(writer: &Writer) -> u64 {
+    writer.log.as_ref().map_or(0, LogWriter::next_segment_bytes)
 }

@@ -74,7 +74,7 @@ impl Core {
     #[cold]
     fn wait(&self, files: &Files) {
         std::thread::sleep(Duration::from_micros(files.pause_us.swap(0, Ordering::Relaxed)));
-        if files.lacked_room.swap(false, Ordering::Relaxed) {
+        if files.lacked_room.load(Ordering::Relaxed) {
             self.make_room(files);
         }
     }
@@ -97,6 +97,10 @@ impl Core {
 
     /// Whether nobody has written for a while, and a checkpoint is worth it.
     pub(super) fn checkpoint_at_rest_is_due(&self, files: &Files, now: Instant) -> bool {
+        // An opening alone changes nothing, whatever an earlier session has left.
+        if !files.session.load(Ordering::Relaxed) {
+            return false;
+        }
         let appended = files.appended.load(Ordering::Acquire);
         let mut last_write = files.last_write.lock().unwrap_or_else(PoisonError::into_inner);
         last_write.is_long_ago(appended, now)
@@ -266,5 +270,22 @@ mod tests {
         assert!(!is_due_in(&store, begin, 100_000), "nothing has changed since");
         store.insert("key", [3; 3 << 10]).unwrap();
         assert!(!is_due_in(&store, begin, 200_000) && !is_due_in(&store, begin, 300_000), "that is little");
+    }
+
+    #[test]
+    fn a_store_at_rest_gives_back_what_little_log_has_emptied() {
+        let (disk, begin) = (SimDisk::new(1), Instant::now());
+        let options = Options::new().media(disk).background(false).checkpoint_bytes(1 << 40);
+        let store = options.clone().open("a").unwrap();
+        store.insert("key", vec![1; 3 << 20]).unwrap();
+        assert!(!is_due_in(&store, begin, 10_000) && !is_due_in(&store, begin, 20_000), "all is live");
+        store.insert("another", vec![1; 3 << 20]).unwrap();
+        store.remove("key").unwrap();
+        assert!(!is_due_in(&store, begin, 30_000), "somebody has just written");
+        assert!(is_due_in(&store, begin, 40_000));
+        drop(store);
+
+        let store = options.open("a").unwrap();
+        assert!(!is_due_in(&store, begin, 50_000) && !is_due_in(&store, begin, 60_000), "nobody has written");
     }
 }
